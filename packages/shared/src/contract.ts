@@ -1,0 +1,44 @@
+// The whole REST contract as one table: noun -> method -> route. A loop over it makes the client, the server's routes, OpenAPI and the tests.
+import { accountRoutes } from './accounts.ts';
+import { keyRoutes } from './api-keys.ts';
+import { auditRoutes } from './audit.ts';
+import { callRoutes, toolRoutes } from './calls.ts';
+import { connectorRoutes } from './connectors.ts';
+import { credentialRoutes } from './credentials.ts';
+import type { RouteDefinition } from './route.ts';
+import { secretRoutes } from './secrets.ts';
+import { serverRoutes } from './servers.ts';
+import { systemRoutes } from './system.ts';
+import { userRoutes } from './users.ts';
+
+export const contract = {
+  servers: serverRoutes,
+  users: userRoutes,
+  keys: keyRoutes,
+  secrets: secretRoutes,
+  tools: toolRoutes,
+  connectors: connectorRoutes,
+  credentials: credentialRoutes,
+  calls: callRoutes,
+  audit: auditRoutes,
+  accounts: accountRoutes,
+  system: systemRoutes,
+} as const satisfies Record<string, Record<string, RouteDefinition>>;
+
+export type Contract = typeof contract;
+export type Noun = keyof Contract;
+
+/** `noun.method` of every route: `servers.create`. */
+export type RouteId = { [N in Noun]: `${N}.${Extract<keyof Contract[N], string>}` }[Noun];
+export type RouteOf<Id extends RouteId> = Id extends `${infer N extends Noun}.${infer M}`
+  ? M extends keyof Contract[N]
+    ? Contract[N][M] extends RouteDefinition
+      ? Contract[N][M]
+      : never
+    : never
+  : never;
+
+/** Every route with its id, in table order. */
+export const routes: readonly { id: RouteId; route: RouteDefinition }[] = Object.entries(contract).flatMap(([noun, methods]) =>
+  Object.entries(methods).map(([method, definition]) => ({ id: `${noun}.${method}` as RouteId, route: definition as RouteDefinition })),
+);
