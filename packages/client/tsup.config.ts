@@ -1,0 +1,73 @@
+// Builds the SDK with ky, zod and the contract inlined, so that installing it installs nothing else. What esbuild and the declaration bundler leave
+// open is closed here: licence texts of inlined code (a package without one fails the build), and types that would need zod.
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { build, defineConfig, type Options } from 'tsup';
+import { writePlainTypes } from './plain-types.ts';
+
+const shared: Options = {
+  entry: ['src/index.ts'],
+  target: 'es2022',
+  platform: 'neutral',
+  tsconfig: '../../tsconfig.json',
+  silent: true,
+};
+
+export default defineConfig((cli) => ({
+  ...shared,
+  format: ['esm', 'cjs'],
+  clean: true,
+  sourcemap: true,
+  splitting: true,
+  noExternal: [/^ky$/, /^zod($|\/)/, '@mcp-valet/shared'],
+  esbuildOptions: (options) => {
+    options.sourcesContent = false;
+  },
+  esbuildPlugins: [thirdPartyNotices()],
+  // `--no-dts` builds what runs, without types.
+  onSuccess: () => (cli.dts === false ? Promise.resolve() : buildTypes()),
+}));
+
+async function buildTypes(): Promise<void> {
+  await build({
+    ...shared,
+    config: false,
+    format: ['esm'],
+    dts: {
+      only: true,
+      // `paths` makes the contract's types part of our own declarations; `customConditions` goes, so that they come from its build.
+      compilerOptions: {
+        ignoreDeprecations: '6.0',
+        customConditions: [],
+        paths: { '@mcp-valet/shared': ['../shared/dist/index.d.ts'] },
+      },
+    },
+  });
+  writePlainTypes('dist/index.d.ts');
+  writeFileSync('dist/index.d.cts', readFileSync('dist/index.d.ts'));
+}
+
+function thirdPartyNotices(): NonNullable<Options['esbuildPlugins']>[number] {
+  return {
+    name: 'third-party-notices',
+    setup(esbuild) {
+      esbuild.onEnd(({ metafile }) => {
+        if (!metafile) return;
+        const inputs = Object.keys(metafile.inputs);
+        const roots = inputs.flatMap((input) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input) ?? []);
+        const notices = [...new Set(roots)].sort().map(noticeOf);
+        writeFileSync('THIRD-PARTY-NOTICES.txt', `This package contains code of:\n\n${notices.join('\n')}`);
+      });
+    },
+  };
+}
+
+function noticeOf(root: string): string {
+  const { name, version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    name: string;
+    version: string;
+  };
+  const file = readdirSync(root).find((entry) => /^licen[cs]e(\.|$)/i.test(entry));
+  if (!file) throw new Error(`${name} is inlined into the client but ships no licence file`);
+  return `${name} ${version}\n${'-'.repeat(72)}\n${readFileSync(join(root, file), 'utf8').trim()}\n`;
+}

@@ -1,0 +1,55 @@
+// Package manifests are an interface: what is published, what it needs and how it is entered changes on purpose or not at all.
+import { describe, expect, it } from 'vitest';
+import { manifest, manifestFolders, read } from './workspace.ts';
+
+const folders = manifestFolders();
+
+describe.each(folders)('%s', (folder) => {
+  const found = manifest(folder);
+
+  it('is MIT, ESM and pins exact versions', () => {
+    expect(found.license).toBe('MIT');
+    expect(found.type).toBe('module');
+    const versions = Object.values({ ...found.dependencies, ...found.devDependencies });
+    expect(versions.filter((version) => !/^(\d+\.\d+\.\d+(-[\w.]+)?|workspace:\*)$/.test(version))).toEqual([]);
+  });
+});
+
+it('publishes the client and the server, and nothing else', () => {
+  expect(folders.filter((folder) => !manifest(folder).private)).toEqual(['packages/client', 'packages/server']);
+});
+
+it('gives every package the same version and the Node it runs on', () => {
+  const packages = folders.filter((folder) => folder === '.' || folder.startsWith('packages/')).map(manifest);
+  expect(new Set(packages.map(({ version }) => version)).size).toBe(1);
+  expect(packages.map(({ engines }) => engines?.node)).toEqual(packages.map(() => '>=20.19'));
+});
+
+it('installs nothing with the client', () => {
+  expect(manifest('packages/client').dependencies ?? {}).toEqual({});
+});
+
+it('enters the client where the documentation says', () => {
+  const { exports, files } = manifest('packages/client');
+  expect(exports?.['.']).toEqual({
+    '@mcp-valet/source': './src/index.ts',
+    import: { types: './dist/index.d.ts', default: './dist/index.js' },
+    require: { types: './dist/index.d.cts', default: './dist/index.cjs' },
+  });
+  expect(Object.keys(exports ?? {})).toEqual(['.', './package.json']);
+  expect(files).toEqual(['dist', 'src', 'THIRD-PARTY-NOTICES.txt']);
+});
+
+it('enters the server where the documentation says', () => {
+  const { exports, bin } = manifest('packages/server');
+  expect(Object.keys(exports ?? {})).toEqual(['.', './testing']);
+  expect(Object.keys(bin ?? {})).toEqual(['mcp-valet']);
+});
+
+it('keeps the four words of the repository, and one version of pnpm', () => {
+  const { scripts = {}, packageManager } = manifest('.');
+  expect(Object.keys(scripts)).toEqual(expect.arrayContaining(['quickstart', 'start', 'test', 'check']));
+  const named = Object.values(scripts).flatMap((script) => script.match(/pnpm@[\d.]+/g) ?? []);
+  expect(new Set(named)).toEqual(new Set([packageManager]));
+  expect(read('.ci/run').trimEnd().split('\n').at(-1)).toBe('npm test');
+});

@@ -1,0 +1,30 @@
+// One run for everything: unit tests beside the sources and the black-box suites under test/.
+// The workspace is tested from its sources (`@mcp-valet/source`); test/repo alone looks at the build.
+import { defineConfig } from 'vitest/config';
+
+const conditions = ['@mcp-valet/source', 'module', 'node', 'development'];
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
+  test: {
+    include: ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts'],
+    globalSetup: ['test/support/cluster.ts'],
+    environment: 'node',
+    pool: 'forks',
+    maxWorkers: 2,
+    // A first PGlite database takes up to 9 s on a small machine, and two suites may make one at a time.
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 10_000,
+    // A test that asserts nothing cannot fail, so it fails; `only` would leave the rest unrun.
+    expect: { requireAssertions: true },
+    allowOnly: false,
+    passWithNoTests: false,
+    unstubEnvs: true,
+    unstubGlobals: true,
+    restoreMocks: true,
+    reporters: ['default'],
+    silent: 'passed-only',
+  },
+});
