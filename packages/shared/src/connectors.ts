@@ -100,6 +100,7 @@ export const connectorRoutes = {
     errors: [],
     audit: null,
     items: 'connectors',
+    db: 'plain',
   }),
   /** One connector with the state of its upstream as last seen. `userId` chooses whose credential that state is about. */
   get: route({
@@ -114,6 +115,7 @@ export const connectorRoutes = {
     reply: connector,
     errors: ['NOT_FOUND', 'USER_NOT_FOUND'],
     audit: null,
+    db: 'plain',
   }),
   /** Changes the fields that are sent; `inject` and `headers` are replaced whole. */
   update: route({

@@ -11,7 +11,22 @@ import { serverRoutes } from './servers.ts';
 import { systemRoutes } from './system.ts';
 import { userRoutes } from './users.ts';
 
-export const contract = {
+/** Named types, so that the doc comment of a route is what an editor shows on the method made from it. */
+export type Contract = {
+  readonly servers: typeof serverRoutes;
+  readonly users: typeof userRoutes;
+  readonly keys: typeof keyRoutes;
+  readonly secrets: typeof secretRoutes;
+  readonly tools: typeof toolRoutes;
+  readonly connectors: typeof connectorRoutes;
+  readonly credentials: typeof credentialRoutes;
+  readonly calls: typeof callRoutes;
+  readonly audit: typeof auditRoutes;
+  readonly accounts: typeof accountRoutes;
+  readonly system: typeof systemRoutes;
+};
+
+export const contract: Contract = {
   servers: serverRoutes,
   users: userRoutes,
   keys: keyRoutes,
@@ -23,9 +38,8 @@ export const contract = {
   audit: auditRoutes,
   accounts: accountRoutes,
   system: systemRoutes,
-} as const satisfies Record<string, Record<string, RouteDefinition>>;
+} satisfies Record<string, Record<string, RouteDefinition>>;
 
-export type Contract = typeof contract;
 export type Noun = keyof Contract;
 
 /** `noun.method` of every route: `servers.create`. */

@@ -91,7 +91,7 @@ export const credentialRoutes = {
     }),
     status: 200,
     reply: credential,
-    errors: ['NOT_FOUND'],
+    errors: ['NOT_FOUND', 'CONFLICT'],
     audit: 'credential.update',
   }),
   /** Deletes the credential with its secrets. */

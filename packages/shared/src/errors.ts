@@ -1,6 +1,8 @@
 // The one error table for both sides: code -> HTTP status, whether a retry can help, whether a tool may have run. And the three envelopes.
 import * as z from 'zod/mini';
-import type { Dialect } from './route.ts';
+
+/** Which of the three error envelopes a route speaks: ours, or that of one of the two seed systems. */
+export type Dialect = 'api' | 'users' | 'secrets';
 
 interface ErrorFacts {
   status: number;

@@ -62,3 +62,13 @@ export const limits = {
   userHeaderBytes: 128,
   storedAnswerBytes: 64 * 1024,
 } as const;
+
+/** Reserved `_meta` keys of MCP revision 2026-07-28. */
+export const envelopeKeys = {
+  protocolVersion: 'io.modelcontextprotocol/protocolVersion',
+  clientInfo: 'io.modelcontextprotocol/clientInfo',
+  clientCapabilities: 'io.modelcontextprotocol/clientCapabilities',
+  serverInfo: 'io.modelcontextprotocol/serverInfo',
+  logLevel: 'io.modelcontextprotocol/logLevel',
+  subscriptionId: 'io.modelcontextprotocol/subscriptionId',
+} as const;

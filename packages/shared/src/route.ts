@@ -1,14 +1,11 @@
 // A route is a value: both sides, the OpenAPI document and the contract tests are derived from it. Pure types and one identity function.
 import type * as z from 'zod/mini';
-import type { ErrorCode } from './errors.ts';
+import type { Dialect, ErrorCode } from './errors.ts';
 
 export type HttpMethod = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 /** Who may call a route. `std` reaches only what belongs to its own user; the handler's scope enforces it. */
 export type Access = 'public' | 'adm' | 'ent' | 'std';
-
-/** Which of the three error envelopes a route speaks: ours, or that of one of the two seed systems. */
-export type Dialect = 'api' | 'users' | 'secrets';
 
 // biome-ignore lint/suspicious/noExplicitAny: any object schema of zod/mini; `any` is what its own generics use here
 type ObjectSchema = z.ZodMiniObject<any, any>;
@@ -33,7 +30,7 @@ export interface RouteDefinition {
   audit: `${string}.${string}` | null;
   /** Property of the reply that holds the items, when the route is a list. */
   items?: string;
-  /** `plain`: the handler does network I/O, so no transaction is held around it. */
+  /** `plain`: the handler does network I/O or reads what other parts cached, so no transaction is held around it. */
   db?: 'transaction' | 'plain';
   /** A POST that may be sent twice without harm. */
   idempotent?: boolean;

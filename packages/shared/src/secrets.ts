@@ -30,7 +30,7 @@ export const secretRoutes = {
     body: z.strictObject({ ...named, secretValue }),
     status: 200,
     reply: z.object({ success: z.literal(true), secret: secretInfo }),
-    errors: ['NOT_FOUND', 'USER_NOT_FOUND', 'IDEMPOTENCY_MISMATCH', 'IDEMPOTENCY_IN_PROGRESS'],
+    errors: ['NOT_FOUND', 'USER_NOT_FOUND', 'CONFLICT', 'IDEMPOTENCY_MISMATCH', 'IDEMPOTENCY_IN_PROGRESS'],
     audit: 'secret.set',
     idempotent: true,
   }),

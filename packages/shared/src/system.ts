@@ -62,6 +62,7 @@ export const systemRoutes = {
     }),
     errors: [],
     audit: null,
+    db: 'plain',
   }),
   /** Who this key is: its kind, account, own user and limits. */
   me: route({
