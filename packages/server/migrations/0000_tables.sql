@@ -208,7 +208,6 @@ CREATE TABLE "users" (
 ALTER TABLE "api_keys" ADD CONSTRAINT "api_keys_account_id_accounts_id_fk" FOREIGN KEY ("account_id") REFERENCES "public"."accounts"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "api_keys" ADD CONSTRAINT "api_keys_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "api_keys" ADD CONSTRAINT "api_keys_server_id_servers_id_fk" FOREIGN KEY ("server_id") REFERENCES "public"."servers"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
-ALTER TABLE "claims" ADD CONSTRAINT "claims_account_id_accounts_id_fk" FOREIGN KEY ("account_id") REFERENCES "public"."accounts"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "connectors" ADD CONSTRAINT "connectors_account_id_accounts_id_fk" FOREIGN KEY ("account_id") REFERENCES "public"."accounts"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "credentials" ADD CONSTRAINT "credentials_account_id_accounts_id_fk" FOREIGN KEY ("account_id") REFERENCES "public"."accounts"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "credentials" ADD CONSTRAINT "credentials_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
@@ -223,9 +222,9 @@ ALTER TABLE "users" ADD CONSTRAINT "users_account_id_accounts_id_fk" FOREIGN KEY
 CREATE UNIQUE INDEX "api_keys_hash" ON "api_keys" USING btree ("hash");--> statement-breakpoint
 CREATE INDEX "api_keys_user" ON "api_keys" USING btree ("account_id","user_id");--> statement-breakpoint
 CREATE INDEX "api_keys_server" ON "api_keys" USING btree ("server_id");--> statement-breakpoint
-CREATE INDEX "audit_account_seq" ON "audit_events" USING btree ("account_id","seq" DESC NULLS LAST);--> statement-breakpoint
-CREATE INDEX "calls_account_seq" ON "calls" USING btree ("account_id","seq" DESC NULLS LAST);--> statement-breakpoint
-CREATE INDEX "calls_account_user" ON "calls" USING btree ("account_id","user_id","seq" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "audit_account_seq" ON "audit_events" USING btree ("account_id","seq");--> statement-breakpoint
+CREATE INDEX "calls_account_seq" ON "calls" USING btree ("account_id","seq");--> statement-breakpoint
+CREATE INDEX "calls_account_user" ON "calls" USING btree ("account_id","user_id","seq");--> statement-breakpoint
 CREATE INDEX "calls_open" ON "calls" USING btree ("lease_until") WHERE outcome is null;--> statement-breakpoint
 CREATE INDEX "claims_expiry" ON "claims" USING btree ("expires_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "credentials_default" ON "credentials" USING btree ("account_id","user_id","connector_id") WHERE is_default;--> statement-breakpoint

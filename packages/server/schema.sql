@@ -1,0 +1,561 @@
+-- What the migrations produce, read back from the catalogue. Not a migration: nothing runs it.
+-- A test fails when it differs; write it anew with: npx tsx --conditions=@mcp-valet/source test/db/write-schema.ts
+
+create table accounts (
+  id text not null,
+  name text not null,
+  created_at timestamp(3) with time zone default now() not null
+);
+
+create table api_keys (
+  id text not null,
+  account_id text not null,
+  kind text not null,
+  name text not null,
+  hash bytea not null,
+  pepper_version integer not null,
+  prefix text not null,
+  user_id text,
+  server_id text,
+  created_at timestamp(3) with time zone default now() not null,
+  expires_at timestamp(3) with time zone,
+  revoked_at timestamp(3) with time zone,
+  last_used_at timestamp(3) with time zone
+);
+
+create table audit_events (
+  seq bigint generated always as identity not null,
+  xid xid8 default pg_current_xact_id() not null,
+  format smallint default 1 not null,
+  id text not null,
+  account_id text not null,
+  at timestamp(3) with time zone default now() not null,
+  actor_key_id text,
+  actor_kind text,
+  actor_user_id text,
+  action text not null,
+  user_id text,
+  attempted_user text,
+  target text,
+  outcome text not null,
+  reason text,
+  request_id text,
+  address text,
+  details jsonb default '{}'::jsonb not null
+);
+
+create table calls (
+  seq bigint generated always as identity not null,
+  xid xid8 default pg_current_xact_id() not null,
+  format smallint default 1 not null,
+  id text not null,
+  account_id text not null,
+  at timestamp(3) with time zone default now() not null,
+  lease_until timestamp(3) with time zone not null,
+  user_id text,
+  actor_key_id text,
+  attempted_user text,
+  server_id text,
+  connector_id text,
+  tool text not null,
+  credential_id text,
+  args_digest bytea,
+  lane text not null,
+  request_id text not null,
+  idempotency_key text,
+  address text,
+  outcome text,
+  reason text,
+  upstream_status integer,
+  latency_ms integer,
+  outcome_digest bytea,
+  outcome_seq bigint,
+  outcome_xid xid8
+);
+
+create table claims (
+  account_id text not null,
+  user_id text not null,
+  scope text not null,
+  key text not null,
+  fingerprint bytea not null,
+  call_id text,
+  state text not null,
+  lease_until timestamp(3) with time zone not null,
+  expires_at timestamp(3) with time zone not null,
+  status integer,
+  answer bytea,
+  created_at timestamp(3) with time zone default now() not null
+);
+
+create table connectors (
+  account_id text not null,
+  id text not null,
+  name text not null,
+  description text,
+  category text[] default '{}'::text[] not null,
+  kind text not null,
+  config jsonb not null,
+  inject jsonb,
+  secret_names text[] default '{}'::text[] not null,
+  timeout_ms integer,
+  enabled boolean default true not null,
+  version integer default 1 not null,
+  created_at timestamp(3) with time zone default now() not null,
+  updated_at timestamp(3) with time zone default now() not null
+);
+
+create table credentials (
+  account_id text not null,
+  id text not null,
+  user_id text not null,
+  connector_id text not null,
+  type text not null,
+  label text,
+  status text not null,
+  is_default boolean default false not null,
+  version integer default 1 not null,
+  created_at timestamp(3) with time zone default now() not null,
+  updated_at timestamp(3) with time zone default now() not null
+);
+
+create table data_keys (
+  id text not null,
+  account_id text not null,
+  user_id text not null,
+  kek_version integer not null,
+  wrapped bytea not null,
+  is_current boolean default true not null,
+  created_at timestamp(3) with time zone default now() not null
+);
+
+create table installation (
+  id text not null,
+  key_check bytea not null,
+  created_at timestamp(3) with time zone default now() not null
+);
+
+create table keyring (
+  purpose text not null,
+  version integer not null,
+  kek_version integer not null,
+  wrapped bytea not null,
+  created_at timestamp(3) with time zone default now() not null
+);
+
+create table secrets (
+  account_id text not null,
+  user_id text not null,
+  credential_id text not null,
+  name text not null,
+  version integer not null,
+  sealed bytea not null,
+  fingerprint text not null,
+  updated_at timestamp(3) with time zone default now() not null
+);
+
+create table servers (
+  id text not null,
+  account_id text not null,
+  name text not null,
+  description text,
+  custom_instructions text,
+  mode text not null,
+  connectors text[],
+  prefix text not null,
+  sessions text not null,
+  on_unknown_user text not null,
+  rate_limit jsonb,
+  is_public boolean default false not null,
+  restrictions jsonb,
+  owner_user_id text,
+  acts_for_users boolean not null,
+  version integer default 1 not null,
+  created_at timestamp(3) with time zone default now() not null,
+  updated_at timestamp(3) with time zone default now() not null
+);
+
+create table users (
+  id text not null,
+  account_id text not null,
+  username text not null,
+  email text,
+  description text,
+  metadata jsonb default '{}'::jsonb not null,
+  enabled boolean default true not null,
+  mcp_allowed text[] default '{}'::text[] not null,
+  mcp_blocked text[] default '{}'::text[] not null,
+  created_at timestamp(3) with time zone default now() not null,
+  updated_at timestamp(3) with time zone default now() not null
+);
+
+create table valet_migrations (
+  tag text not null,
+  hash text not null,
+  applied_at timestamp with time zone default now() not null
+);
+
+alter table accounts add constraint accounts_pkey PRIMARY KEY (id);
+alter table accounts add constraint accounts_name_unique UNIQUE (name);
+alter table api_keys add constraint api_keys_account CHECK ((account_id <> ''::text));
+alter table api_keys add constraint api_keys_owner CHECK ((((kind <> 'std'::text) OR (user_id IS NOT NULL)) AND ((kind = 'url'::text) = (server_id IS NOT NULL))));
+alter table api_keys add constraint api_keys_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table api_keys add constraint api_keys_server_id_servers_id_fk FOREIGN KEY (server_id) REFERENCES servers(id) ON DELETE CASCADE;
+alter table api_keys add constraint api_keys_user_id_users_id_fk FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+alter table api_keys add constraint api_keys_pkey PRIMARY KEY (id);
+alter table audit_events add constraint audit_account CHECK ((account_id <> ''::text));
+alter table audit_events add constraint audit_events_pkey PRIMARY KEY (id);
+alter table calls add constraint calls_account CHECK ((account_id <> ''::text));
+alter table calls add constraint calls_pkey PRIMARY KEY (id);
+alter table claims add constraint claims_account CHECK ((account_id <> ''::text));
+alter table claims add constraint claims_account_id_user_id_scope_key_pk PRIMARY KEY (account_id, user_id, scope, key);
+alter table connectors add constraint connectors_account CHECK ((account_id <> ''::text));
+alter table connectors add constraint connectors_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table connectors add constraint connectors_account_id_id_pk PRIMARY KEY (account_id, id);
+alter table credentials add constraint credentials_account CHECK ((account_id <> ''::text));
+alter table credentials add constraint credentials_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table credentials add constraint credentials_account_id_connector_id_connectors_account_id_id_fk FOREIGN KEY (account_id, connector_id) REFERENCES connectors(account_id, id) ON DELETE CASCADE;
+alter table credentials add constraint credentials_user_id_users_id_fk FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+alter table credentials add constraint credentials_account_id_id_pk PRIMARY KEY (account_id, id);
+alter table data_keys add constraint data_keys_account CHECK ((account_id <> ''::text));
+alter table data_keys add constraint data_keys_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table data_keys add constraint data_keys_user_id_users_id_fk FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+alter table data_keys add constraint data_keys_pkey PRIMARY KEY (id);
+alter table installation add constraint installation_pkey PRIMARY KEY (id);
+alter table keyring add constraint keyring_purpose_version_pk PRIMARY KEY (purpose, version);
+alter table secrets add constraint secrets_account CHECK ((account_id <> ''::text));
+alter table secrets add constraint secrets_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table secrets add constraint secrets_account_id_credential_id_credentials_account_id_id_fk FOREIGN KEY (account_id, credential_id) REFERENCES credentials(account_id, id) ON DELETE CASCADE;
+alter table secrets add constraint secrets_account_id_credential_id_name_pk PRIMARY KEY (account_id, credential_id, name);
+alter table servers add constraint servers_account CHECK ((account_id <> ''::text));
+alter table servers add constraint servers_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table servers add constraint servers_owner_user_id_users_id_fk FOREIGN KEY (owner_user_id) REFERENCES users(id) ON DELETE SET NULL;
+alter table servers add constraint servers_pkey PRIMARY KEY (id);
+alter table servers add constraint servers_name UNIQUE (account_id, name);
+alter table users add constraint users_account CHECK ((account_id <> ''::text));
+alter table users add constraint users_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table users add constraint users_pkey PRIMARY KEY (id);
+alter table users add constraint users_username UNIQUE (account_id, username);
+alter table valet_migrations add constraint valet_migrations_pkey PRIMARY KEY (tag);
+
+CREATE UNIQUE INDEX api_keys_hash ON public.api_keys USING btree (hash);
+CREATE INDEX api_keys_server ON public.api_keys USING btree (server_id);
+CREATE INDEX api_keys_user ON public.api_keys USING btree (account_id, user_id);
+CREATE INDEX audit_account_seq ON public.audit_events USING btree (account_id, seq);
+CREATE INDEX calls_account_seq ON public.calls USING btree (account_id, seq);
+CREATE INDEX calls_account_user ON public.calls USING btree (account_id, user_id, seq);
+CREATE INDEX calls_open ON public.calls USING btree (lease_until) WHERE (outcome IS NULL);
+CREATE INDEX claims_expiry ON public.claims USING btree (expires_at);
+CREATE UNIQUE INDEX credentials_default ON public.credentials USING btree (account_id, user_id, connector_id) WHERE is_default;
+CREATE INDEX credentials_user ON public.credentials USING btree (account_id, user_id, connector_id);
+CREATE UNIQUE INDEX data_keys_current ON public.data_keys USING btree (account_id, user_id) WHERE is_current;
+
+create sequence calls_outcome_seq;
+
+alter table accounts enable row level security, force row level security;
+alter table api_keys enable row level security, force row level security;
+alter table audit_events enable row level security, force row level security;
+alter table calls enable row level security, force row level security;
+alter table claims enable row level security, force row level security;
+alter table connectors enable row level security, force row level security;
+alter table credentials enable row level security, force row level security;
+alter table data_keys enable row level security, force row level security;
+alter table installation enable row level security, force row level security;
+alter table keyring enable row level security, force row level security;
+alter table secrets enable row level security, force row level security;
+alter table servers enable row level security, force row level security;
+alter table users enable row level security, force row level security;
+alter table valet_migrations disable row level security, no force row level security;
+
+create policy account_delete on accounts as permissive for delete to valet_app
+  using ((id = ( SELECT valet_scope_account() AS valet_scope_account)) AND (( SELECT valet_scope_user() AS valet_scope_user) = '*'::text));
+create policy account_insert on accounts as permissive for insert to valet_app
+  with check ((id = ( SELECT valet_scope_account() AS valet_scope_account)) AND (( SELECT valet_scope_user() AS valet_scope_user) = '*'::text));
+create policy account_update on accounts as permissive for update to valet_app
+  using ((id = ( SELECT valet_scope_account() AS valet_scope_account)) AND (( SELECT valet_scope_user() AS valet_scope_user) = '*'::text))
+  with check ((id = ( SELECT valet_scope_account() AS valet_scope_account)) AND (( SELECT valet_scope_user() AS valet_scope_user) = '*'::text));
+create policy account_wall on accounts as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) OR (( SELECT valet_scope_account() AS valet_scope_account) = id));
+create policy account_wall on api_keys as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy sign_in on api_keys as permissive for select to valet_app
+  using (hash = ( SELECT valet_scope_key_hash() AS valet_scope_key_hash));
+create policy user_wall on api_keys as restrictive for all to valet_app
+  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id))
+  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id));
+create policy account_wall on audit_events as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy user_wall on audit_events as restrictive for select to valet_app
+  using (((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id)) OR (( SELECT valet_scope_user() AS valet_scope_user) = actor_user_id));
+create policy account_wall on calls as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy sweep on calls as permissive for select to valet_app
+  using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
+create policy sweep_update on calls as permissive for update to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (outcome IS NULL))
+  with check ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (outcome IS NOT NULL));
+create policy user_wall on calls as restrictive for all to valet_app
+  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id))
+  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id));
+create policy account_wall on claims as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy sweep on claims as permissive for select to valet_app
+  using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
+create policy sweep_delete on claims as permissive for delete to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (expires_at <= now()));
+create policy user_wall on claims as restrictive for all to valet_app
+  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id))
+  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id));
+create policy account_wall on connectors as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy account_wall on credentials as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy user_wall on credentials as restrictive for all to valet_app
+  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id))
+  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id));
+create policy account_wall on data_keys as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy user_wall on data_keys as restrictive for all to valet_app
+  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id))
+  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id));
+create policy installation_wall on installation as permissive for all to valet_app
+  using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text)
+  with check (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
+create policy installation_wall on keyring as permissive for all to valet_app
+  using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text)
+  with check (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
+create policy account_wall on secrets as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy user_wall on secrets as restrictive for all to valet_app
+  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id))
+  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id));
+create policy account_wall on servers as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy account_wall on users as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy user_wall on users as restrictive for all to valet_app
+  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = id))
+  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = id));
+
+CREATE OR REPLACE FUNCTION public.valet_begin_calls(batch json)
+ RETURNS TABLE(call_id text, state text, status integer, answer bytea, first_call_id text)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+declare
+  part record;
+  r record;
+  standing record;
+  won text[];
+  refused text[];
+begin
+  perform set_config('role', 'valet_app', true), set_config('valet.user_id', '*', true), set_config('enable_seqscan', 'off', true);
+  for part in
+    select g.account, g.keyed, g.rows from json_to_recordset(batch) as g(account text, keyed boolean, rows json) order by g.account collate "C"
+  loop
+    perform set_config('valet.account_id', part.account, true);
+    refused := '{}';
+    if part.keyed then
+      -- Takes over claims that are past their 24 hours and leaves all others alone; waits for a claim that is being committed right now.
+      -- Of several equal keys in one batch the first gets the claim.
+      with taken as (
+        insert into claims as c (account_id, user_id, scope, key, fingerprint, call_id, state, lease_until, expires_at)
+        select distinct on (k.claim_user collate "C", k.claim_scope collate "C", k.key collate "C")
+          part.account, k.claim_user, k.claim_scope, k.key, decode(k.fingerprint, 'hex'), k.id, 'running',
+          now() + k.lease_ms * interval '1 millisecond', now() + k.claim_ttl_ms * interval '1 millisecond'
+        from json_to_recordset(part.rows)
+          as k(id text, claim_user text, claim_scope text, key text, fingerprint text, lease_ms integer, claim_ttl_ms integer)
+        where k.key is not null
+        order by k.claim_user collate "C", k.claim_scope collate "C", k.key collate "C"
+        on conflict (account_id, user_id, scope, key) do update
+          set fingerprint = excluded.fingerprint, call_id = excluded.call_id, state = 'running', lease_until = excluded.lease_until,
+              expires_at = excluded.expires_at, status = null, answer = null, created_at = now()
+          where c.expires_at <= now()
+        returning c.call_id
+      )
+      select coalesce(array_agg(call_id), '{}') into won from taken;
+      -- Rare: one look-up each, on the primary key.
+      for r in
+        select k.* from json_to_recordset(part.rows) as k(id text, claim_user text, claim_scope text, key text, fingerprint text)
+        where k.key is not null and k.id <> all (won)
+      loop
+        refused := refused || r.id;
+        select c.* into standing from claims c
+        where c.account_id = part.account and c.user_id = r.claim_user and c.scope = r.claim_scope and c.key = r.key;
+        call_id := r.id;
+        -- Not found: released between the two statements. "running" makes the caller try again, which is right.
+        state := case when not found then 'running'
+                      when standing.fingerprint <> decode(r.fingerprint, 'hex') then 'mismatch'
+                      when standing.state = 'running' and standing.lease_until <= now() then 'unknown'
+                      else standing.state end;
+        status := standing.status;
+        answer := standing.answer;
+        first_call_id := standing.call_id;
+        return next;
+      end loop;
+    end if;
+    insert into calls (id, account_id, lease_until, user_id, actor_key_id, attempted_user, server_id, connector_id, tool, credential_id,
+      args_digest, lane, request_id, idempotency_key, address, outcome, reason, upstream_status, latency_ms, outcome_digest,
+      outcome_seq, outcome_xid)
+    select i.id, part.account, now() + i.lease_ms * interval '1 millisecond', i.user_id, i.actor_key_id, i.attempted_user, i.server_id,
+      i.connector_id, i.tool, i.credential_id, decode(i.args_digest, 'hex'), i.lane, i.request_id, i.key, i.address, i.outcome, i.reason,
+      i.upstream_status, i.latency_ms, decode(i.outcome_digest, 'hex'),
+      case when i.outcome is not null then nextval('calls_outcome_seq') end, case when i.outcome is not null then pg_current_xact_id() end
+    from json_to_recordset(part.rows) as i(id text, user_id text, actor_key_id text, attempted_user text, server_id text, connector_id text,
+      tool text, credential_id text, args_digest text, lane text, request_id text, key text, address text, lease_ms integer,
+      outcome text, reason text, upstream_status integer, latency_ms integer, outcome_digest text)
+    where i.id <> all (refused);
+  end loop;
+end $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_end_calls(batch json)
+ RETURNS TABLE(late_call_id text)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+declare
+  part record;
+  r record;
+begin
+  perform set_config('role', 'valet_app', true), set_config('valet.user_id', '*', true), set_config('enable_seqscan', 'off', true);
+  for part in
+    select g.account, g.rows from json_to_recordset(batch) as g(account text, rows json) order by g.account collate "C"
+  loop
+    perform set_config('valet.account_id', part.account, true);
+    for r in
+      select e.* from json_to_recordset(part.rows)
+        as e(id text, outcome text, reason text, upstream_status integer, latency_ms integer, outcome_digest text,
+             claim text, claim_user text, claim_scope text, key text, status integer, answer text)
+      order by e.id collate "C"
+    loop
+      -- Written so that the primary key is the only index that fits: with "account_id = …" or "outcome is null" the planner, knowing nothing of a
+      -- young table, walks all rows of the account or all open calls, and keeps that plan.
+      update calls c set outcome = r.outcome, reason = r.reason, upstream_status = r.upstream_status, latency_ms = r.latency_ms,
+        outcome_digest = decode(r.outcome_digest, 'hex'), outcome_seq = nextval('calls_outcome_seq'), outcome_xid = pg_current_xact_id()
+      where c.id = r.id and coalesce(c.account_id, '') = part.account and coalesce(c.outcome, '') = '';
+      if not found then
+        late_call_id := r.id;
+        return next;
+      end if;
+      if r.claim = 'released' then
+        delete from claims c where c.account_id = part.account and c.user_id = r.claim_user and c.scope = r.claim_scope and c.key = r.key
+          and c.call_id = r.id and c.state = 'running';
+      elsif r.claim is not null then
+        update claims c set state = r.claim, status = r.status, answer = decode(r.answer, 'base64')
+        where c.account_id = part.account and c.user_id = r.claim_user and c.scope = r.claim_scope and c.key = r.key
+          and c.call_id = r.id and c.state = 'running';
+      end if;
+    end loop;
+  end loop;
+end $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_find_principal(key_hash bytea)
+ RETURNS TABLE(key_id text, kind text, account_id text, key_name text, user_id text, username text, user_enabled boolean, server_id text, acts_for_users boolean, owner_user_id text, owner_username text, owner_enabled boolean, remaining_ms double precision, revoked boolean)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+declare k record;
+begin
+  perform set_config('role', 'valet_app', true), set_config('valet.account_id', '', true), set_config('valet.user_id', '*', true),
+    set_config('valet.key_hash', encode(key_hash, 'hex'), true);
+  select a.id, a.kind, a.account_id, a.name, a.user_id, a.server_id, a.expires_at, a.revoked_at into k from api_keys a where a.hash = key_hash;
+  if not found then return; end if;
+  perform set_config('valet.account_id', k.account_id, true);
+  return query
+  select k.id, k.kind, k.account_id, k.name, k.user_id, u.username, u.enabled, k.server_id, s.acts_for_users, s.owner_user_id, o.username, o.enabled,
+    -- Counted by the database clock; the caller counts down monotonically. Null: never expires.
+    (extract(epoch from k.expires_at - clock_timestamp()) * 1000)::double precision, k.revoked_at is not null
+  from (select) as one
+    left join users u on u.account_id = k.account_id and u.id = k.user_id
+    left join servers s on s.account_id = k.account_id and s.id = k.server_id
+    left join users o on o.account_id = k.account_id and o.id = s.owner_user_id;
+end $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_refuse()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  raise exception '% on % is refused: %', tg_op, tg_table_name, tg_argv[0] using errcode = 'restrict_violation';
+end $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_scope_account()
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$ select nullif(current_setting('valet.account_id', true), '') $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_scope_key_hash()
+ RETURNS bytea
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$ select decode(nullif(current_setting('valet.key_hash', true), ''), 'hex') $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_scope_user()
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$ select nullif(current_setting('valet.user_id', true), '') $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_sweep_calls(grace_ms integer, most integer)
+ RETURNS TABLE(call_id text, account text)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+begin
+  perform set_config('role', 'valet_app', true), set_config('valet.account_id', '*', true), set_config('valet.user_id', '*', true);
+  delete from claims where expires_at <= now();
+  return query
+  update calls c set outcome = 'unknown', reason = 'lease_over', outcome_seq = nextval('calls_outcome_seq'), outcome_xid = pg_current_xact_id()
+  where c.outcome is null and c.id in (
+    select o.id from calls o where o.outcome is null and o.lease_until < now() - grace_ms * interval '1 millisecond'
+    order by o.lease_until limit most for update skip locked)
+  returning c.id, c.account_id;
+end $function$
+;
+
+CREATE TRIGGER audit_events_keep BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_events FOR EACH STATEMENT EXECUTE FUNCTION valet_refuse('the audit trail is append-only');
+CREATE TRIGGER calls_intent BEFORE UPDATE OF seq, xid, format, id, account_id, at, lease_until, user_id, actor_key_id, attempted_user, server_id, connector_id, tool, credential_id, args_digest, lane, request_id, idempotency_key, address ON public.calls FOR EACH STATEMENT EXECUTE FUNCTION valet_refuse('an intent does not change');
+CREATE TRIGGER calls_keep BEFORE DELETE OR TRUNCATE ON public.calls FOR EACH STATEMENT EXECUTE FUNCTION valet_refuse('the journal is append-only');
+CREATE TRIGGER calls_once AFTER UPDATE ON public.calls FOR EACH ROW WHEN (((old.outcome IS NOT NULL) OR (new.outcome IS NULL) OR (new.outcome_seq IS NULL) OR (new.outcome_xid IS DISTINCT FROM pg_current_xact_id()))) EXECUTE FUNCTION valet_refuse('an outcome is written once, with its position');
+CREATE TRIGGER calls_stamped AFTER INSERT ON public.calls FOR EACH ROW WHEN (((new.xid <> pg_current_xact_id()) OR ((new.outcome IS NULL) <> (new.outcome_seq IS NULL)) OR (new.outcome_xid IS DISTINCT FROM
+        CASE
+            WHEN (new.outcome IS NOT NULL) THEN pg_current_xact_id()
+            ELSE NULL::xid8
+        END))) EXECUTE FUNCTION valet_refuse('a row carries its position, and a complete row that of its outcome');
+
+grant delete, insert, select, update on accounts to valet_app;
+grant delete, insert, select, update on api_keys to valet_app;
+grant insert, select on audit_events to valet_app;
+grant insert, select on calls to valet_app;
+grant usage on calls_outcome_seq to valet_app;
+grant delete, insert, select, update on claims to valet_app;
+grant delete, insert, select, update on connectors to valet_app;
+grant delete, insert, select, update on credentials to valet_app;
+grant delete, insert, select, update on data_keys to valet_app;
+grant insert, select on installation to valet_app;
+grant insert, select on keyring to valet_app;
+grant delete, insert, select, update on secrets to valet_app;
+grant delete, insert, select, update on servers to valet_app;
+grant delete, insert, select, update on users to valet_app;
+
+grant update (outcome, reason, upstream_status, latency_ms, outcome_digest, outcome_seq, outcome_xid) on calls to valet_app;
+
+grant execute on function valet_begin_calls(json) to valet_app;
+grant execute on function valet_end_calls(json) to valet_app;
+grant execute on function valet_find_principal(bytea) to valet_app;
+grant execute on function valet_refuse() to public;
+grant execute on function valet_scope_account() to public;
+grant execute on function valet_scope_key_hash() to public;
+grant execute on function valet_scope_user() to public;
+grant execute on function valet_sweep_calls(integer,integer) to valet_app;

@@ -1,0 +1,246 @@
+// The only reader of process.env: turns variables into one typed object, or names every wrong one at once.
+// Imports nothing of ours and opens nothing; secrets are wrapped so that printing the object cannot show them.
+import { isIP } from 'node:net';
+import { inspect } from 'node:util';
+import { z } from 'zod';
+
+/** A value that must be asked for: printing, JSON and inspection show `[secret]`. */
+export class Secret {
+  readonly #value: string;
+  constructor(value: string) {
+    this.#value = value;
+  }
+  reveal(): string {
+    return this.#value;
+  }
+  toString(): string {
+    return '[secret]';
+  }
+  toJSON(): string {
+    return '[secret]';
+  }
+  [inspect.custom](): string {
+    return '[secret]';
+  }
+}
+
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(
+      `The configuration has ${problems.length === 1 ? 'a wrong value' : `${problems.length} wrong values`}:\n${problems.map((p) => `- ${p}`).join('\n')}`,
+    );
+    this.problems = problems;
+  }
+}
+
+export type DatabaseTarget =
+  | { kind: 'postgres'; url: Secret; migrateUrl: Secret | undefined }
+  | { kind: 'pglite'; url: Secret; dir: string }
+  | { kind: 'pglite'; url: Secret; dir: undefined };
+
+export interface Config {
+  host: string;
+  port: number;
+  /** Without a trailing slash. Where users' clients reach us; `http://host:port` when unset. */
+  publicUrl: string;
+  /** Host names that requests may carry: the public one, plus loopback names when bound to loopback, plus VALET_ALLOWED_HOSTS. */
+  allowedHosts: readonly string[];
+  /** Addresses or CIDR blocks of proxies whose forwarding headers count. Empty: the socket address counts. */
+  trustProxy: readonly string[];
+  database: DatabaseTarget;
+  masterKey: Secret | undefined;
+  masterKeyFile: string | undefined;
+  apiKey: Secret | undefined;
+  onUnknownUser: 'reject' | 'fallback';
+  allowedUpstreamCidrs: readonly string[];
+  logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
+  /** To be logged at start: variables that look like ours and are not. */
+  warnings: readonly string[];
+  limits: {
+    callsPerMinute: number;
+    listsPerMinute: number;
+    managementPerMinute: number;
+    concurrentCalls: number;
+    bodyBytes: number;
+    managementBodyBytes: number;
+    resultBytes: number;
+    callTimeoutMs: number;
+  };
+}
+
+/** Keys that stand in guides, examples and other products' defaults. Whoever deploys one has no secret. */
+const sampleSecret =
+  /your[-_ ]?(api|master|secret)|change[-_ ]?me|example|sample|placeholder|default|password|secret[-_]?key|^(test|demo|dev)[-_]|<[^>]*>|0123456789|abcdefgh/i;
+
+const text = z.string().trim().min(1, 'must not be empty');
+const wholeNumber = (min: number, max: number) =>
+  z
+    .string()
+    .trim()
+    .regex(/^\d{1,9}$/, `must be a whole number from ${min} to ${max}`)
+    .transform(Number)
+    .refine((n) => n >= min && n <= max, `must be a whole number from ${min} to ${max}`);
+const list = (accepts: (item: string) => boolean, message: (item: string) => string) =>
+  text.transform((value, ctx) => {
+    const items = value
+      .split(',')
+      .map((item) => item.trim())
+      .filter((item) => item !== '');
+    for (const item of items) if (!accepts(item)) ctx.addIssue({ code: 'custom', message: message(item) });
+    return items;
+  });
+const secret = z.string().transform((value) => new Secret(value));
+
+function isCidr(item: string): boolean {
+  const [address = '', bits, ...rest] = item.split('/');
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
+}
+
+function isHostName(item: string): boolean {
+  return /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?$/i.test(item) || /^\[[0-9a-f:.]+\](:\d{1,5})?$/i.test(item);
+}
+
+const publicUrl = text.transform((value, ctx) => {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash) {
+    ctx.addIssue({
+      code: 'custom',
+      message: 'must be an http or https URL without user, query and fragment, for example https://mcp.example.com',
+    });
+    return '';
+  }
+  return url.href.replace(/\/+$/, '');
+});
+
+const databaseUrl = text.refine(
+  (value) => (/^postgres(ql)?:\/\//.test(value) ? URL.canParse(value) : /^pglite:(memory(\?.*)?|[^?]+)$/.test(value)),
+  'must be postgres://user:password@host:port/database, pglite:<directory> or pglite:memory',
+);
+const postgresUrl = text.refine(
+  (value) => /^postgres(ql)?:\/\//.test(value) && URL.canParse(value),
+  'must be a postgres:// URL',
+);
+
+const apiKey = z
+  .string()
+  .refine((value) => value.length >= 32, 'must have at least 32 characters; make one with "openssl rand -hex 32"')
+  .refine((value) => /^[\x21-\x7e]+$/.test(value), 'must be visible ASCII without spaces')
+  .refine(
+    (value) => !sampleSecret.test(value) && new Set(value).size >= 8,
+    'is a sample or guessable value; make one with "openssl rand -hex 32"',
+  );
+
+// The bytes are checked where the key is parsed; here only what tells a typing error from a key.
+const masterKey = z
+  .string()
+  .trim()
+  .refine(
+    (value) => /^[A-Za-z0-9+/_-]{43}=?$/.test(value) || /^[0-9a-fA-F]{64}$/.test(value),
+    'must be 32 bytes in base64; make one with "openssl rand -base64 32"',
+  )
+  .refine(
+    (value) => new Set(value).size >= 8 && !sampleSecret.test(value),
+    'is a sample or guessable value; make one with "openssl rand -base64 32"',
+  );
+
+const variables = z.object({
+  HOST: text.default('127.0.0.1'),
+  PORT: wholeNumber(0, 65_535).default(8787),
+  DATABASE_URL: databaseUrl.default('pglite:.valet/data'),
+  VALET_MIGRATE_URL: postgresUrl.optional(),
+  VALET_PUBLIC_URL: publicUrl.optional(),
+  VALET_ALLOWED_HOSTS: list(isHostName, (item) => `"${item}" is not a host name`).default([]),
+  VALET_TRUST_PROXY: list(isCidr, (item) => `"${item}" is not an address or CIDR block`).default([]),
+  VALET_MASTER_KEY: masterKey.pipe(secret).optional(),
+  VALET_MASTER_KEY_FILE: text.optional(),
+  VALET_API_KEY: apiKey.pipe(secret).optional(),
+  VALET_RATE_LIMIT: wholeNumber(1, 1_000_000).default(100),
+  VALET_LIST_RATE_LIMIT: wholeNumber(1, 1_000_000).default(1_000),
+  VALET_MANAGEMENT_RATE_LIMIT: wholeNumber(1, 1_000_000).default(600),
+  VALET_CONCURRENT_CALLS: wholeNumber(1, 10_000).default(10),
+  VALET_BODY_LIMIT_MB: wholeNumber(1, 100).default(10),
+  VALET_RESULT_LIMIT_MB: wholeNumber(1, 100).default(10),
+  VALET_CALL_TIMEOUT_MS: wholeNumber(1_000, 300_000).default(30_000),
+  VALET_ON_UNKNOWN_USER: z.enum(['reject', 'fallback'], 'must be reject or fallback').default('reject'),
+  VALET_ALLOWED_UPSTREAM_CIDRS: list(
+    isCidr,
+    (item) => `"${item}" is not an address or CIDR block such as 10.0.0.0/8`,
+  ).default([]),
+  LOG_LEVEL: z
+    .enum(
+      ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
+      'must be fatal, error, warn, info, debug, trace or silent',
+    )
+    .default('info'),
+});
+
+const mib = 1024 * 1024;
+
+export function loadConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
+  // An empty variable is an unset one: compose files and shells write `NAME=` for "not given".
+  const given = Object.fromEntries(
+    Object.keys(variables.shape).flatMap((name) => (env[name] ? [[name, env[name]]] : [])),
+  );
+  const parsed = variables.safeParse(given);
+  const problems = parsed.success ? [] : parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`);
+  if (given.VALET_MASTER_KEY && given.VALET_MASTER_KEY_FILE)
+    problems.push('VALET_MASTER_KEY and VALET_MASTER_KEY_FILE are both set; keep one');
+  const isPostgres = /^postgres/.test(given.DATABASE_URL ?? '');
+  if (isPostgres && !given.VALET_MASTER_KEY && !given.VALET_MASTER_KEY_FILE) {
+    problems.push(
+      'VALET_MASTER_KEY or VALET_MASTER_KEY_FILE must be set with PostgreSQL; make a key with "openssl rand -base64 32"',
+    );
+  }
+  if (given.VALET_MIGRATE_URL && !isPostgres)
+    problems.push('VALET_MIGRATE_URL is set but DATABASE_URL is not PostgreSQL; remove it');
+  if (!parsed.success || problems.length > 0) throw new ConfigError([...new Set(problems)]);
+  // A misspelt name silently counts as unset. Only a warning: orchestrators inject names of their own (VALET_SERVICE_HOST).
+  const unknown = Object.keys(env).filter((name) => name.startsWith('VALET_') && !(name in variables.shape));
+  return assemble(
+    parsed.data,
+    unknown.sort().map((name) => `${name} is not a variable of this version and is ignored`),
+  );
+}
+
+function assemble(v: z.output<typeof variables>, warnings: readonly string[]): Config {
+  const publicUrl = v.VALET_PUBLIC_URL ?? `http://${isIP(v.HOST) === 6 ? `[${v.HOST}]` : v.HOST}:${v.PORT}`;
+  const loopback = ['127.0.0.1', '::1', 'localhost'].includes(v.HOST) ? ['localhost', '127.0.0.1', '[::1]'] : [];
+  const dir = v.DATABASE_URL.replace(/^pglite:/, '');
+  const url = new Secret(v.DATABASE_URL);
+  const database: DatabaseTarget = /^postgres/.test(v.DATABASE_URL)
+    ? {
+        kind: 'postgres',
+        url,
+        migrateUrl: v.VALET_MIGRATE_URL === undefined ? undefined : new Secret(v.VALET_MIGRATE_URL),
+      }
+    : { kind: 'pglite', url, dir: /^memory(\?|$)/.test(dir) ? undefined : dir };
+  return {
+    host: v.HOST,
+    port: v.PORT,
+    publicUrl,
+    allowedHosts: [...new Set([new URL(publicUrl).hostname, ...loopback, ...v.VALET_ALLOWED_HOSTS])],
+    trustProxy: v.VALET_TRUST_PROXY,
+    database,
+    masterKey: v.VALET_MASTER_KEY,
+    masterKeyFile: v.VALET_MASTER_KEY_FILE,
+    apiKey: v.VALET_API_KEY,
+    onUnknownUser: v.VALET_ON_UNKNOWN_USER,
+    allowedUpstreamCidrs: v.VALET_ALLOWED_UPSTREAM_CIDRS,
+    logLevel: v.LOG_LEVEL,
+    warnings,
+    limits: {
+      callsPerMinute: v.VALET_RATE_LIMIT,
+      listsPerMinute: v.VALET_LIST_RATE_LIMIT,
+      managementPerMinute: v.VALET_MANAGEMENT_RATE_LIMIT,
+      concurrentCalls: v.VALET_CONCURRENT_CALLS,
+      bodyBytes: v.VALET_BODY_LIMIT_MB * mib,
+      managementBodyBytes: mib,
+      resultBytes: v.VALET_RESULT_LIMIT_MB * mib,
+      callTimeoutMs: v.VALET_CALL_TIMEOUT_MS,
+    },
+  };
+}

@@ -1,0 +1,324 @@
+// The tables, for drizzle and drizzle-kit. Policies, triggers and SQL functions live in the hand-written migrations.
+// Every table that belongs to an account carries a non-empty account_id: the row-level-security wall compares it with the scope.
+import { sql } from 'drizzle-orm';
+import {
+  bigint,
+  boolean,
+  check,
+  customType,
+  foreignKey,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  smallint,
+  text,
+  timestamp,
+  unique,
+  uniqueIndex,
+} from 'drizzle-orm/pg-core';
+
+const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => 'bytea' });
+/** A transaction id that never wraps; the sealer orders rows by it (later issue), so rows carry it from the start. */
+const xid8 = customType<{ data: string }>({ dataType: () => 'xid8' });
+const at = (name: string) => timestamp(name, { withTimezone: true, mode: 'date', precision: 3 });
+const createdAt = () => at('created_at').notNull().defaultNow();
+const updatedAt = () => at('updated_at').notNull().defaultNow();
+const accountId = () =>
+  text('account_id')
+    .notNull()
+    .references(() => accounts.id, { onDelete: 'cascade' });
+
+/** One row: which installation this database is, and a constant sealed under the master key that proves the key fits. */
+export const installation = pgTable('installation', {
+  id: text('id').primaryKey(),
+  keyCheck: bytea('key_check').notNull(),
+  createdAt: createdAt(),
+});
+
+/** Keys of the installation (pepper, digest, seal, state), each wrapped under the master key with its purpose as associated data. */
+export const keyring = pgTable(
+  'keyring',
+  {
+    purpose: text('purpose').notNull(),
+    version: integer('version').notNull(),
+    kekVersion: integer('kek_version').notNull(),
+    wrapped: bytea('wrapped').notNull(),
+    createdAt: createdAt(),
+  },
+  (t) => [primaryKey({ columns: [t.purpose, t.version] })],
+);
+
+export const accounts = pgTable('accounts', {
+  id: text('id').primaryKey(),
+  name: text('name').notNull().unique(),
+  createdAt: createdAt(),
+});
+
+export const users = pgTable(
+  'users',
+  {
+    id: text('id').primaryKey(),
+    accountId: accountId(),
+    username: text('username').notNull(),
+    email: text('email'),
+    description: text('description'),
+    metadata: jsonb('metadata').$type<Record<string, unknown>>().notNull().default({}),
+    enabled: boolean('enabled').notNull().default(true),
+    mcpAllowed: text('mcp_allowed').array().notNull().default(sql`'{}'`),
+    mcpBlocked: text('mcp_blocked').array().notNull().default(sql`'{}'`),
+    createdAt: createdAt(),
+    updatedAt: updatedAt(),
+  },
+  (t) => [unique('users_username').on(t.accountId, t.username), check('users_account', sql`account_id <> ''`)],
+);
+
+export const servers = pgTable(
+  'servers',
+  {
+    id: text('id').primaryKey(),
+    accountId: accountId(),
+    name: text('name').notNull(),
+    description: text('description'),
+    customInstructions: text('custom_instructions'),
+    mode: text('mode').$type<'connectivity' | 'direct'>().notNull(),
+    connectors: text('connectors').array(),
+    prefix: text('prefix').$type<'connector' | 'none'>().notNull(),
+    sessions: text('sessions').$type<'auto' | 'always' | 'never'>().notNull(),
+    onUnknownUser: text('on_unknown_user').$type<'reject' | 'fallback'>().notNull(),
+    rateLimit: jsonb('rate_limit').$type<{ max: number; windowSeconds: number }>(),
+    isPublic: boolean('is_public').notNull().default(false),
+    restrictions: jsonb('restrictions').$type<Record<string, unknown>>(),
+    /** The user who owns the server: the creator key's user, or the one named at creation. */
+    ownerUserId: text('owner_user_id').references(() => users.id, { onDelete: 'set null' }),
+    /** Whether an adm or ent key made it: only then may its URL tokens name users. */
+    actsForUsers: boolean('acts_for_users').notNull(),
+    version: integer('version').notNull().default(1),
+    createdAt: createdAt(),
+    updatedAt: updatedAt(),
+  },
+  (t) => [unique('servers_name').on(t.accountId, t.name), check('servers_account', sql`account_id <> ''`)],
+);
+
+/** Every bearer token we issue, the tokens of server URLs included. The text is never stored, only its keyed hash. */
+export const apiKeys = pgTable(
+  'api_keys',
+  {
+    id: text('id').primaryKey(),
+    accountId: accountId(),
+    kind: text('kind').$type<'adm' | 'ent' | 'std' | 'url'>().notNull(),
+    name: text('name').notNull(),
+    hash: bytea('hash').notNull(),
+    pepperVersion: integer('pepper_version').notNull(),
+    prefix: text('prefix').notNull(),
+    /** The key's own user (std always, ent optional). */
+    userId: text('user_id').references(() => users.id, { onDelete: 'cascade' }),
+    /** Set on url keys only: the one server that the token opens. */
+    serverId: text('server_id').references(() => servers.id, { onDelete: 'cascade' }),
+    createdAt: createdAt(),
+    expiresAt: at('expires_at'),
+    revokedAt: at('revoked_at'),
+    lastUsedAt: at('last_used_at'),
+  },
+  (t) => [
+    uniqueIndex('api_keys_hash').on(t.hash),
+    index('api_keys_user').on(t.accountId, t.userId),
+    index('api_keys_server').on(t.serverId),
+    check('api_keys_account', sql`account_id <> ''`),
+    check('api_keys_owner', sql`(kind <> 'std' or user_id is not null) and ((kind = 'url') = (server_id is not null))`),
+  ],
+);
+
+export const connectors = pgTable(
+  'connectors',
+  {
+    accountId: accountId(),
+    id: text('id').notNull(),
+    name: text('name').notNull(),
+    description: text('description'),
+    category: text('category').array().notNull().default(sql`'{}'`),
+    kind: text('kind').$type<'mcp-http'>().notNull(),
+    /** What the kind needs: { url, headers?, transport? } for mcp-http. Never a secret. */
+    config: jsonb('config').$type<Record<string, unknown>>().notNull(),
+    inject: jsonb('inject').$type<Record<string, unknown>>(),
+    secretNames: text('secret_names').array().notNull().default(sql`'{}'`),
+    timeoutMs: integer('timeout_ms'),
+    enabled: boolean('enabled').notNull().default(true),
+    /** Grows with every change; part of every upstream cache key. */
+    version: integer('version').notNull().default(1),
+    createdAt: createdAt(),
+    updatedAt: updatedAt(),
+  },
+  (t) => [primaryKey({ columns: [t.accountId, t.id] }), check('connectors_account', sql`account_id <> ''`)],
+);
+
+export const credentials = pgTable(
+  'credentials',
+  {
+    accountId: accountId(),
+    id: text('id').notNull(),
+    userId: text('user_id')
+      .notNull()
+      .references(() => users.id, { onDelete: 'cascade' }),
+    connectorId: text('connector_id').notNull(),
+    type: text('type').$type<'api_key' | 'secrets' | 'oauth2'>().notNull(),
+    label: text('label'),
+    status: text('status').$type<'valid' | 'pending' | 'expiring' | 'reauth_required' | 'unreachable'>().notNull(),
+    isDefault: boolean('is_default').notNull().default(false),
+    /** Grows with every change of a secret; part of every upstream cache key. */
+    version: integer('version').notNull().default(1),
+    createdAt: createdAt(),
+    updatedAt: updatedAt(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.accountId, t.id] }),
+    foreignKey({
+      columns: [t.accountId, t.connectorId],
+      foreignColumns: [connectors.accountId, connectors.id],
+    }).onDelete('cascade'),
+    uniqueIndex('credentials_default').on(t.accountId, t.userId, t.connectorId).where(sql`is_default`),
+    index('credentials_user').on(t.accountId, t.userId, t.connectorId),
+    check('credentials_account', sql`account_id <> ''`),
+  ],
+);
+
+/** One 256-bit data key per (account, user), wrapped under the master key. Deleting the user deletes it: what it sealed is noise. */
+export const dataKeys = pgTable(
+  'data_keys',
+  {
+    id: text('id').primaryKey(),
+    accountId: accountId(),
+    userId: text('user_id')
+      .notNull()
+      .references(() => users.id, { onDelete: 'cascade' }),
+    kekVersion: integer('kek_version').notNull(),
+    wrapped: bytea('wrapped').notNull(),
+    /** The one that seals; older ones only open. */
+    isCurrent: boolean('is_current').notNull().default(true),
+    createdAt: createdAt(),
+  },
+  (t) => [
+    uniqueIndex('data_keys_current').on(t.accountId, t.userId).where(sql`is_current`),
+    check('data_keys_account', sql`account_id <> ''`),
+  ],
+);
+
+export const secrets = pgTable(
+  'secrets',
+  {
+    accountId: accountId(),
+    userId: text('user_id').notNull(),
+    credentialId: text('credential_id').notNull(),
+    name: text('name').notNull(),
+    version: integer('version').notNull(),
+    sealed: bytea('sealed').notNull(),
+    fingerprint: text('fingerprint').notNull(),
+    updatedAt: updatedAt(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.accountId, t.credentialId, t.name] }),
+    foreignKey({
+      columns: [t.accountId, t.credentialId],
+      foreignColumns: [credentials.accountId, credentials.id],
+    }).onDelete('cascade'),
+    check('secrets_account', sql`account_id <> ''`),
+  ],
+);
+
+/** One row per tool call: intent columns are written before bytes leave, outcome columns once, by the journal only. */
+export const calls = pgTable(
+  'calls',
+  {
+    seq: bigint('seq', { mode: 'number' }).notNull().generatedAlwaysAsIdentity(),
+    xid: xid8('xid').notNull().default(sql`pg_current_xact_id()`),
+    format: smallint('format').notNull().default(1),
+    id: text('id').primaryKey(),
+    /** No foreign key: the journal outlives what it tells about, and its rows refuse DELETE, so a cascade could only fail. */
+    accountId: text('account_id').notNull(),
+    at: at('at').notNull().defaultNow(),
+    leaseUntil: at('lease_until').notNull(),
+    userId: text('user_id'),
+    actorKeyId: text('actor_key_id'),
+    /** The user text as the caller sent it, when one was named. */
+    attemptedUser: text('attempted_user'),
+    serverId: text('server_id'),
+    connectorId: text('connector_id'),
+    tool: text('tool').notNull(),
+    credentialId: text('credential_id'),
+    argsDigest: bytea('args_digest'),
+    lane: text('lane').notNull(),
+    requestId: text('request_id').notNull(),
+    idempotencyKey: text('idempotency_key'),
+    address: text('address'),
+    outcome: text('outcome').$type<'ok' | 'tool_error' | 'refused' | 'failed' | 'unknown'>(),
+    reason: text('reason'),
+    upstreamStatus: integer('upstream_status'),
+    latencyMs: integer('latency_ms'),
+    outcomeDigest: bytea('outcome_digest'),
+    outcomeSeq: bigint('outcome_seq', { mode: 'number' }),
+    outcomeXid: xid8('outcome_xid'),
+  },
+  (t) => [
+    index('calls_account_seq').on(t.accountId, t.seq),
+    index('calls_account_user').on(t.accountId, t.userId, t.seq),
+    index('calls_open').on(t.leaseUntil).where(sql`outcome is null`),
+    check('calls_account', sql`account_id <> ''`),
+  ],
+);
+
+/** Idempotency claims of tool calls and management POSTs. state: running -> done | unknown. The answer is sealed under the user's data key. */
+export const claims = pgTable(
+  'claims',
+  {
+    /** No foreign key: a claim lives a day, and a lock on the account's row per keyed call would make all of them wait in one line. */
+    accountId: text('account_id').notNull(),
+    /** The effective user of a call; '_account' for management requests. */
+    userId: text('user_id').notNull(),
+    /** The server id of a call, or 'METHOD /route' of a management request. */
+    scope: text('scope').notNull(),
+    key: text('key').notNull(),
+    fingerprint: bytea('fingerprint').notNull(),
+    callId: text('call_id'),
+    state: text('state').$type<'running' | 'done' | 'unknown'>().notNull(),
+    leaseUntil: at('lease_until').notNull(),
+    expiresAt: at('expires_at').notNull(),
+    status: integer('status'),
+    /** Sealed answer; null while running, and when it was too large to keep. */
+    answer: bytea('answer'),
+    createdAt: createdAt(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.accountId, t.userId, t.scope, t.key] }),
+    index('claims_expiry').on(t.expiresAt),
+    check('claims_account', sql`account_id <> ''`),
+  ],
+);
+
+/** Append-only trail of decisions and administration. A refusal is written after the rollback of what was refused. */
+export const auditEvents = pgTable(
+  'audit_events',
+  {
+    seq: bigint('seq', { mode: 'number' }).notNull().generatedAlwaysAsIdentity(),
+    xid: xid8('xid').notNull().default(sql`pg_current_xact_id()`),
+    format: smallint('format').notNull().default(1),
+    id: text('id').primaryKey(),
+    /** '_system' where no account is known (a failed sign-in): therefore no foreign key. */
+    accountId: text('account_id').notNull(),
+    at: at('at').notNull().defaultNow(),
+    actorKeyId: text('actor_key_id'),
+    actorKind: text('actor_kind'),
+    actorUserId: text('actor_user_id'),
+    action: text('action').notNull(),
+    /** The effective or affected user. */
+    userId: text('user_id'),
+    attemptedUser: text('attempted_user'),
+    target: text('target'),
+    outcome: text('outcome').$type<'ok' | 'refused' | 'failed'>().notNull(),
+    reason: text('reason'),
+    requestId: text('request_id'),
+    address: text('address'),
+    details: jsonb('details').$type<Record<string, unknown>>().notNull().default({}),
+  },
+  (t) => [index('audit_account_seq').on(t.accountId, t.seq), check('audit_account', sql`account_id <> ''`)],
+);
