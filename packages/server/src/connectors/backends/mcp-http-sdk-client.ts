@@ -1,0 +1,271 @@
+// One connection of the official SDK client to an upstream, over the guarded fetch. The client itself never holds a secret: headers and
+// query are put in here for each request, from the upstream that the connection's owner holds at that moment.
+import { legacyVersions } from '@mcp-valet/shared';
+import {
+  Client,
+  type ClientCapabilities,
+  type DiscoverResult,
+  type RequestOptions,
+  SSEClientTransport,
+  type StandardSchemaV1,
+  StreamableHTTPClientTransport,
+} from '@modelcontextprotocol/client';
+import { type Notification, type Upstream, UpstreamFailure, type UpstreamRequest, type UpstreamResult } from '../backend.ts';
+import type { Egress, EgressFetch } from '../egress.ts';
+import { injectHeaders, injectQuery } from '../inject.ts';
+import { scrubValue } from '../scrub.ts';
+import { poolKey } from '../upstream-key.ts';
+import { failureOf, failureOfConnect, failureOfSignal, type HttpNote } from './mcp-http-sdk-failure.ts';
+
+export interface SdkOptions {
+  egress: Egress;
+  maxBytes: number;
+  clientInfo: { name: string; version: string };
+}
+
+export interface ConnectionSetup {
+  /** What is declared to the upstream. */
+  capabilities: Record<string, unknown>;
+  /** The discovery result of an upstream that speaks the modern era; absent: the handshake of the 2025 era. */
+  discover?: Record<string, unknown> | undefined;
+  /** Whether the upstream may talk outside of calls, on a stream that stays open. */
+  hasOwnStream: boolean;
+  onNotification: (notification: Notification) => void;
+  /** An upstream's question; only asked where capabilities are declared. */
+  onQuestion?: ((question: Required<Notification>) => Promise<Record<string, unknown>>) | undefined;
+  /** The connection cannot be used any more. */
+  onLost?: (() => void) | undefined;
+}
+
+/** Marks a request on its way to the fetch below, where it is taken off again. */
+const callHeader = 'x-valet-call';
+/** The call's own signal is the clock; the SDK's must never be earlier. */
+const noTimeoutMs = 24 * 3_600_000;
+const connectTimeoutMs = 10_000;
+/** How long an answer that has ended may still be on its way through the SDK. */
+const settleMs = 50;
+
+const asIs: StandardSchemaV1<unknown, Record<string, unknown>> = {
+  '~standard': { version: 1, vendor: 'mcp-valet', validate: (value) => ({ value: value as Record<string, unknown> }) },
+};
+/** Results are passed on, not used: nothing of an upstream's schemas is compiled here. */
+const noValidator = { getValidator: () => (value: unknown) => ({ valid: true as const, data: value as never, errorMessage: undefined }) };
+
+interface Pending {
+  note: HttpNote;
+  end: () => void;
+}
+
+export class Connection {
+  /** Whose secrets the next request carries; undefined while nobody uses the connection. */
+  upstream: Upstream | undefined;
+  readonly client: Client;
+  readonly #setup: ConnectionSetup;
+  readonly #options: SdkOptions;
+  readonly #transport: StreamableHTTPClientTransport | SSEClientTransport;
+  readonly #pending = new Map<string, Pending>();
+  /** What the wire said while shaking hands: the event stream transport wraps it beyond recognition. */
+  readonly #handshake: { note: HttpNote; error?: unknown } = { note: {} };
+  #lastCall = 0;
+  /** A handshake that fails is told by its own error. */
+  #isConnected = false;
+  #isClosed = false;
+
+  constructor(upstream: Upstream, setup: ConnectionSetup, options: SdkOptions) {
+    this.upstream = upstream;
+    this.#setup = setup;
+    this.#options = options;
+    this.client = new Client(options.clientInfo, {
+      capabilities: setup.capabilities as ClientCapabilities,
+      jsonSchemaValidator: noValidator,
+      inputRequired: { autoFulfill: false },
+      // The first is offered in the handshake; a modern connection negotiates nothing.
+      ...(setup.discover === undefined && { supportedProtocolVersions: [...legacyVersions].reverse() }),
+    });
+    const { connector } = upstream;
+    const guarded = this.#fetch(options.egress.fetchFor(poolKey(connector.accountId, connector.id), { maxBytes: options.maxBytes }));
+    const url = new URL(connector.url);
+    this.#transport =
+      connector.transport === 'sse'
+        ? new SSEClientTransport(url, { fetch: guarded })
+        : new StreamableHTTPClientTransport(url, { fetch: guarded, onInsufficientScope: 'throw' });
+    this.client.fallbackNotificationHandler = async ({ method, params }) => {
+      setup.onNotification({ method, ...(params && { params: params as Record<string, unknown> }) });
+    };
+    this.client.fallbackRequestHandler = async ({ method, params }) => {
+      if (setup.onQuestion === undefined) throw Object.assign(new Error('Method not found'), { code: -32601 });
+      return setup.onQuestion({ method, params: (params ?? {}) as Record<string, unknown> });
+    };
+    this.client.onclose = () => this.#lost();
+    this.client.onerror = (error) => {
+      // The own stream of an upstream has gone for good; a single lost answer is noticed by its call.
+      if (/^(Maximum reconnection|SSE error)/.test(error.message)) this.#lost();
+    };
+  }
+
+  /** The discovery result that the connection was made from; undefined in the 2025 era. */
+  get discover(): Record<string, unknown> | undefined {
+    return this.#setup.discover;
+  }
+
+  get capabilities(): Record<string, unknown> {
+    return (this.client.getServerCapabilities() ?? {}) as Record<string, unknown>;
+  }
+
+  #hasSession(): boolean {
+    return this.#transport instanceof StreamableHTTPClientTransport ? this.#transport.sessionId !== undefined : true;
+  }
+
+  async connect(signal: AbortSignal): Promise<void> {
+    const upstream = this.upstream as Upstream;
+    const discover = this.#setup.discover as DiscoverResult | undefined;
+    try {
+      await this.client.connect(this.#transport, {
+        signal,
+        timeout: connectTimeoutMs,
+        ...(discover && { prior: { kind: 'modern' as const, discover } }),
+      });
+      this.#isConnected = true;
+    } catch (error) {
+      await this.close();
+      const { note, error: onWire } = this.#handshake;
+      throw failureOfConnect(onWire ?? error, { signal, note, upstream, hasSession: false });
+    }
+  }
+
+  /** One request and its result, scrubbed. Throws UpstreamFailure. */
+  async request(upstream: Upstream, request: UpstreamRequest): Promise<UpstreamResult> {
+    const isModern = this.#setup.discover !== undefined;
+    const { signal, wantsProgress, onNotification } = request;
+    const note: HttpNote = {};
+    const call = String(++this.#lastCall);
+    const ended = new AbortController();
+    const onAbort = (): void => ended.abort(signal.reason);
+    if (signal.aborted) throw failureOfSignal(signal, 'no');
+    signal.addEventListener('abort', onAbort, { once: true });
+    this.#pending.set(call, {
+      note,
+      end: () => {
+        note.isAnswerless = true;
+        ended.abort(new Error('The answer ended without the response'));
+      },
+    });
+    const options: RequestOptions = {
+      signal: ended.signal,
+      timeout: noTimeoutMs,
+      headers: { ...(isModern && request.paramHeaders), [callHeader]: call },
+      allowInputRequired: true,
+      ...(wantsProgress &&
+        onNotification && {
+          onprogress: (progress) =>
+            onNotification({ method: 'notifications/progress', params: scrubValue({ ...progress }, upstream.scrub) }),
+        }),
+    };
+    const meta = { ...request.meta, ...(isModern && request.logLevel !== undefined && { 'io.modelcontextprotocol/logLevel': request.logLevel }) };
+    const params = Object.keys(meta).length > 0 ? { ...request.params, _meta: meta } : request.params;
+    try {
+      const result = await this.client.request({ method: request.method, params } as never, asIs, options);
+      if (typeof result !== 'object' || result === null || Array.isArray(result)) throw new UpstreamFailure('broken', 'unknown');
+      return { result: scrubValue(result, upstream.scrub), status: note.status ?? null };
+    } catch (error) {
+      const failure = failureOf(error, { signal, note, upstream, hasSession: !isModern && this.#hasSession() });
+      if (failure.kind === 'session_lost') this.#lost();
+      throw failure;
+    } finally {
+      this.#pending.delete(call);
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /** Ends the connection; a session that the upstream minted is ended there too, while its secrets are at hand. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const transport = this.#transport;
+    if (transport instanceof StreamableHTTPClientTransport && transport.sessionId !== undefined && this.upstream !== undefined) {
+      // An upstream that does not answer must not hold up the end.
+      await Promise.race([transport.terminateSession().catch(() => undefined), new Promise((resolve) => setTimeout(resolve, 500).unref())]);
+    }
+    await this.client.close().catch(() => undefined);
+    this.upstream = undefined;
+  }
+
+  #lost(): void {
+    if (this.#isClosed || !this.#isConnected) return;
+    this.#setup.onLost?.();
+  }
+
+  /** The guarded fetch with this connector's headers: an allow-list built from nothing, then what the SDK computed for the message. */
+  #fetch(guarded: EgressFetch): EgressFetch {
+    return async (url, init = {}) => {
+      const { upstream } = this;
+      if (upstream === undefined) throw new UpstreamFailure('cancelled', 'no');
+      const method = (init.method ?? 'GET').toUpperCase();
+      const sent = new Headers(init.headers);
+      if (method === 'GET' && !this.#setup.hasOwnStream && upstream.connector.transport !== 'sse' && !sent.has('last-event-id')) {
+        // Nobody would hear it, and an idle session should hold no socket.
+        return new Response(null, { status: 405 });
+      }
+      const { connector, secrets, user } = upstream;
+      const { name, version } = this.#options.clientInfo;
+      const headers: Record<string, string> = {};
+      for (const [header, value] of Object.entries(connector.headers)) headers[header.toLowerCase()] = value;
+      Object.assign(headers, injectHeaders(connector.inject, secrets, user));
+      headers['user-agent'] = `${name.replaceAll(' ', '-')}/${version}`;
+      for (const [header, value] of sent) headers[header] = value;
+      const call = headers[callHeader];
+      delete headers[callHeader];
+      const pending = call === undefined ? undefined : this.#pending.get(call);
+      const target = injectQuery(String(url), connector.inject, secrets, user);
+      if (pending !== undefined) return observe(await guarded(target, { ...init, headers }), pending);
+      try {
+        const response = await guarded(target, { ...init, headers });
+        this.#handshake.note.status = response.status;
+        return response;
+      } catch (error) {
+        this.#handshake.error = error;
+        throw error;
+      }
+    };
+  }
+}
+
+/** Notes what HTTP said, and notices an answer that ends without the response: the SDK would wait for it for ever. */
+function observe(response: Response, { note, end }: Pending): Response {
+  note.status = response.status;
+  const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
+  if (Number.isFinite(seconds) && seconds >= 0) note.retryAfterMs = Math.min(seconds * 1000, 3_600_000);
+  // 202: the response comes on the upstream's own stream.
+  if (response.body === null || response.status !== 200) return response;
+  const reader = response.body.getReader();
+  let tail = '';
+  let isResumable = false;
+  const finish = (): void => {
+    if (!isResumable) setTimeout(end, settleMs).unref();
+  };
+  const body = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const { done, value } = await reader.read();
+          if (done) {
+            controller.close();
+            finish();
+            return;
+          }
+          // An event with an id may be asked for again, and the SDK does. The zero byte keeps a cut line from looking like a new one.
+          const text = tail + Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('latin1');
+          isResumable ||= /(?:^|[\r\n])id:/.test(text);
+          tail = `\u0000${text.slice(-3)}`;
+          controller.enqueue(value);
+        } catch (error) {
+          finish();
+          controller.error(error);
+        }
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  );
+  return new Response(body, { status: response.status, headers: response.headers });
+}

@@ -1,0 +1,53 @@
+// Build, send, read: turns one user's wish to touch a connector into a request with that user's secrets in the declared slots, and what
+// comes back into a result or a failure. Secrets are opened here for the length of one request. The caller's own headers are never seen.
+import type { ConnectorRecord, CredentialRecord, UserRecord } from '../identity/records.ts';
+import type { Vault } from '../credentials/vault.ts';
+import type { CallerSession, Upstream } from './backend.ts';
+import type { Identity } from './inject.ts';
+import { createScrub } from './scrub.ts';
+import { type UpstreamKey, upstreamKey } from './upstream-key.ts';
+
+const noScrub = createScrub([]);
+const noSecrets: ReadonlyMap<string, string> = new Map();
+
+/** Whether what this connector is sent depends on the user even without a credential. */
+function namesUser(connector: ConnectorRecord): boolean {
+  return JSON.stringify(connector.inject ?? {}).includes('{{');
+}
+
+/** Under which key things may be kept for this user, connector and credential. Users without a credential share what nobody's is. */
+export function keyFor(
+  connector: ConnectorRecord,
+  user: Pick<UserRecord, 'id'> | null,
+  credential: CredentialRecord | null,
+  session?: CallerSession,
+): UpstreamKey {
+  return upstreamKey({
+    accountId: connector.accountId,
+    userId: credential === null && session === undefined && !namesUser(connector) ? null : (user?.id ?? null),
+    connectorId: connector.id,
+    connectorVersion: connector.version,
+    credentialId: credential?.id ?? null,
+    credentialVersion: credential?.version ?? 0,
+    sessionId: session?.id,
+  });
+}
+
+/** Opens the credential for one request. The plaintext lives in the returned object only; drop it when the request has ended. */
+export async function openUpstream(
+  vault: Vault,
+  connector: ConnectorRecord,
+  user: UserRecord | null,
+  credential: CredentialRecord | null,
+  session?: CallerSession,
+): Promise<Upstream> {
+  const identity: Identity | null = user === null ? null : { id: user.id, username: user.username };
+  const base = { key: keyFor(connector, user, credential, session), connector, user: identity, credentialId: credential?.id ?? null, session };
+  if (credential === null) return { ...base, secrets: noSecrets, scrub: noScrub };
+  const place = { account: connector.accountId, user: credential.userId, connector: connector.id, credential: credential.id };
+  const secrets = await vault.open(place, credential.secrets);
+  return { ...base, secrets, scrub: createScrub(secrets.values()) };
+}
+
+/** Whether calls can be made without anybody's credential: what lists on behalf of nobody need. */
+export const needsNoCredential = (connector: ConnectorRecord): boolean => connector.requiredSecrets.length === 0 && !namesUser(connector);

@@ -1,0 +1,92 @@
+// Pure: puts a user's opened secrets into the slots that the connector declares. Templates are filled in one pass from declared names
+// and verified identity only; a value is never read as a template again, and nothing comes from the environment.
+import type { Inject } from '@mcp-valet/shared';
+
+export interface Identity {
+  id: string;
+  username: string;
+}
+
+/** A template named something that is not there. Carries names only. */
+export class InjectError extends Error {
+  override readonly name = 'InjectError';
+  readonly missing: string;
+  constructor(missing: string) {
+    super(`The connector needs the secret ${missing}`);
+    this.missing = missing;
+  }
+}
+
+const placeholder = /\{\{\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*\}\}/g;
+
+/** Names that a template asks for. */
+export function templateNames(template: string): string[] {
+  return [...template.matchAll(placeholder)].map((match) => match[1] ?? '');
+}
+
+/** Only a verified identity fills these, never a secret that somebody gave such a name. */
+const isIdentity = (name: string): boolean => name.startsWith('user.') || name.startsWith('claims.');
+
+/** Names of the secrets, not of the identity, that an `inject` needs. */
+export function neededSecrets(inject: Inject | null): string[] {
+  if (inject === null) return [];
+  const templates = [inject.headers, inject.query, inject.args === 'all' ? undefined : inject.args].flatMap((slot) =>
+    Object.values(slot ?? {}),
+  );
+  return [...new Set(templates.flatMap(templateNames))].filter((name) => !isIdentity(name));
+}
+
+export type Secrets = ReadonlyMap<string, string>;
+
+function fill(template: string, secrets: Secrets, user: Identity | null): string {
+  return template.replace(placeholder, (_, name: string) => {
+    if (isIdentity(name)) {
+      if (user !== null && name === 'user.id') return user.id;
+      if (user !== null && name === 'user.username') return user.username;
+      throw new InjectError(name);
+    }
+    const value = secrets.get(name);
+    if (value === undefined) throw new InjectError(name);
+    return value;
+  });
+}
+
+function fillAll(slot: Readonly<Record<string, string>> | undefined, secrets: Secrets, user: Identity | null): [string, string][] {
+  return Object.entries(slot ?? {}).map(([name, template]) => [name, fill(template, secrets, user)]);
+}
+
+/** Header values that go to the upstream. */
+export function injectHeaders(inject: Inject | null, secrets: Secrets, user: Identity | null): Record<string, string> {
+  return Object.fromEntries(fillAll(inject?.headers, secrets, user).map(([name, value]) => [name.toLowerCase(), value]));
+}
+
+/** The upstream's URL with injected query parameters. Such a URL must never be logged. */
+export function injectQuery(url: string, inject: Inject | null, secrets: Secrets, user: Identity | null): string {
+  const entries = fillAll(inject?.query, secrets, user);
+  if (entries.length === 0) return url;
+  const target = new URL(url);
+  for (const [name, value] of entries) target.searchParams.set(name, value);
+  return target.href;
+}
+
+/**
+ * The arguments with the user's secrets merged in, the secret winning over an argument of the same name. Without `inject` every secret of
+ * the connector is merged (the seed's rule). `mirrored` names parameters that the upstream wants repeated in headers: a secret there
+ * would travel in clear places, so it is left out.
+ */
+export function injectArguments(
+  args: Readonly<Record<string, unknown>>,
+  inject: Inject | null,
+  secrets: Secrets,
+  user: Identity | null,
+  mirrored: ReadonlySet<string>,
+): Record<string, unknown> {
+  const rule = inject === null ? 'all' : inject.args;
+  if (rule === undefined) return args as Record<string, unknown>;
+  const added = rule === 'all' ? [...secrets] : fillAll(rule, secrets, user);
+  if (added.length === 0) return args as Record<string, unknown>;
+  const merged = new Map<string, unknown>(Object.entries(args));
+  for (const [name, value] of added) if (!mirrored.has(name)) merged.set(name, value);
+  // fromEntries defines own properties: a name like __proto__ stays an ordinary key.
+  return Object.fromEntries(merged);
+}

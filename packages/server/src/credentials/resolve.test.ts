@@ -1,0 +1,79 @@
+// Which credential a call uses, and that a missing one is never replaced by another or by none.
+import { describe, expect, it } from 'vitest';
+import type { ConnectorRecord, CredentialRecord } from '../identity/records.ts';
+import { type CredentialWish, resolveCredential } from './resolve.ts';
+
+const connector = (requiredSecrets: string[] = []): ConnectorRecord =>
+  ({ id: 'slack', accountId: 'acc', requiredSecrets }) as unknown as ConnectorRecord;
+const credential = (id: string, more: Partial<CredentialRecord> & { names?: string[] } = {}): CredentialRecord =>
+  ({
+    id,
+    accountId: 'acc',
+    userId: 'usr',
+    connectorId: 'slack',
+    type: 'secrets',
+    status: 'valid',
+    isDefault: false,
+    secrets: (more.names ?? ['TOKEN']).map((name) => ({ name })),
+    ...more,
+  }) as unknown as CredentialRecord;
+
+function chosen(of: ConnectorRecord, own: CredentialRecord[], wish: CredentialWish = {}): string {
+  const choice = resolveCredential(of, own, wish);
+  return choice.kind === 'use' || choice.kind === 'reauth' ? `${choice.kind} ${choice.credential.id}` : choice.kind;
+}
+const needsToken = connector(['TOKEN']);
+
+describe('the order of choice', () => {
+  const own = [credential('a'), credential('b', { isDefault: true }), credential('c')];
+  it('is argument, header, default, the only one', () => {
+    expect(chosen(needsToken, own, { argument: 'a', header: 'c' })).toBe('use a');
+    expect(chosen(needsToken, own, { header: 'c' })).toBe('use c');
+    expect(chosen(needsToken, own)).toBe('use b');
+    expect(chosen(needsToken, [credential('a')])).toBe('use a');
+  });
+
+  it('guesses among several without a default never', () => {
+    expect(chosen(needsToken, [credential('a'), credential('c')])).toBe('missing');
+  });
+
+  it('does not fall back from a wish that is not there', () => {
+    expect(chosen(needsToken, own, { argument: 'x', header: 'c' })).toBe('missing');
+    expect(chosen(needsToken, own, { argument: '' })).toBe('missing');
+    expect(chosen(connector(), [], { header: 'x' })).toBe('missing');
+  });
+
+  it('never uses the credential of another connector', () => {
+    const elsewhere = [credential('a', { connectorId: 'github' }), credential('b', { connectorId: 'Slack', isDefault: true })];
+    expect(chosen(needsToken, elsewhere)).toBe('missing');
+    expect(chosen(needsToken, elsewhere, { argument: 'a' })).toBe('missing');
+    expect(chosen(needsToken, [...elsewhere, credential('c')])).toBe('use c');
+  });
+});
+
+describe('what a connector needs', () => {
+  it('must be there in full: a credential that lacks one is missing', () => {
+    expect(chosen(connector(['TOKEN', 'SITE']), [credential('a')])).toBe('missing');
+    expect(chosen(connector(['TOKEN', 'SITE']), [credential('a', { names: ['SITE', 'TOKEN', 'MORE'] })])).toBe('use a');
+  });
+
+  it('is nothing for a connector that runs without: then no credential is fine, and an own one is used', () => {
+    expect(chosen(connector(), [])).toBe('none');
+    expect(chosen(connector(), [credential('a')])).toBe('use a');
+    expect(chosen(connector(), [credential('a'), credential('b')])).toBe('missing');
+    expect(chosen(needsToken, [])).toBe('missing');
+  });
+});
+
+describe('a credential that is not ready', () => {
+  it('asks for a new sign-in when its status says so, before anything else', () => {
+    expect(chosen(needsToken, [credential('a', { status: 'reauth_required', names: [] })])).toBe('reauth a');
+  });
+  it('is missing while it is pending, also where the connector needs no secret', () => {
+    expect(chosen(connector(), [credential('a', { status: 'pending', names: [] })])).toBe('missing');
+  });
+  it('is used while it only expires soon or its upstream is away', () => {
+    expect(chosen(needsToken, [credential('a', { status: 'expiring' })])).toBe('use a');
+    expect(chosen(needsToken, [credential('a', { status: 'unreachable' })])).toBe('use a');
+  });
+});

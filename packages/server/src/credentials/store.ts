@@ -1,0 +1,247 @@
+// Where credentials and their sealed secrets live. Values come in, are sealed here and never read back: no function returns one.
+// Changes of one user's credentials happen one after another: each begins by holding the user's row.
+import { and, count, eq, ne, sql } from 'drizzle-orm';
+import { getConnector } from '../connectors/store.ts';
+import { isUniqueViolation } from '../db/errors.ts';
+import { credentials, secrets } from '../db/schema.ts';
+import type { Db } from '../db/scope.ts';
+import { newId } from '../ids.ts';
+import { notFound, Refusal } from '../refusal.ts';
+import { lockUser } from '../users/store.ts';
+import { type CredentialRow, secretNamesOf } from './find.ts';
+import type { Vault } from './vault.ts';
+
+export type SecretRow = Pick<typeof secrets.$inferSelect, 'name' | 'version' | 'updatedAt' | 'fingerprint'>;
+
+export interface NewCredential {
+  accountId: string;
+  userId: string;
+  connectorId: string;
+  authenticationType: 'api_key' | 'secrets';
+  /** Chosen by the caller; unique in the account. */
+  credentialId?: string | undefined;
+  fields: Readonly<Record<string, string>>;
+  label?: string | null | undefined;
+  isDefault?: boolean | undefined;
+}
+
+/** As many as one request may set, and as many as a connector may name: each is opened on every call. */
+const maxSecretsPerCredential = 100;
+
+const one = (accountId: string, id: string) => and(eq(credentials.accountId, accountId), eq(credentials.id, id));
+const ofConnector = (accountId: string, userId: string, connectorId: string) =>
+  and(eq(credentials.accountId, accountId), eq(credentials.userId, userId), eq(credentials.connectorId, connectorId));
+
+/** Stores a credential and seals its fields. The user's first one for the connector is its default unless told otherwise. */
+export async function createCredential(tx: Db, vault: Vault, wanted: NewCredential): Promise<CredentialRow> {
+  const { accountId, userId, connectorId } = wanted;
+  await getConnector(tx, accountId, connectorId);
+  await lockUser(tx, accountId, userId);
+  const [counted] = await tx
+    .select({ held: count() })
+    .from(credentials)
+    .where(ofConnector(accountId, userId, connectorId));
+  const isDefault = wanted.isDefault ?? counted?.held === 0;
+  const id = wanted.credentialId ?? newId('cred');
+  if (isDefault) await clearOtherDefault(tx, { accountId, userId, connectorId }, id);
+  const row = await insertCredential(tx, {
+    accountId,
+    id,
+    userId,
+    connectorId,
+    type: wanted.authenticationType,
+    label: wanted.label ?? null,
+    status: 'valid',
+    isDefault,
+  });
+  await sealFields(tx, vault, row, wanted.fields);
+  return settle(tx, row, { bump: false });
+}
+
+async function insertCredential(tx: Db, values: typeof credentials.$inferInsert): Promise<CredentialRow> {
+  try {
+    const [row] = await tx.insert(credentials).values(values).returning();
+    return row as CredentialRow;
+  } catch (error) {
+    if (isUniqueViolation(error)) throw new Refusal('CONFLICT', 'This credential id is taken');
+    throw error;
+  }
+}
+
+async function clearOtherDefault(tx: Db, owner: SecretOwner, id: string): Promise<void> {
+  await tx
+    .update(credentials)
+    .set({ isDefault: false, version: sql`${credentials.version} + 1`, updatedAt: sql`now()` })
+    .where(
+      and(
+        ofConnector(owner.accountId, owner.userId, owner.connectorId),
+        eq(credentials.isDefault, true),
+        ne(credentials.id, id),
+      ),
+    );
+}
+
+/** Seals each value as the next version of its name. */
+async function sealFields(
+  tx: Db,
+  vault: Vault,
+  row: CredentialRow,
+  fields: Readonly<Record<string, string>>,
+): Promise<void> {
+  const names = Object.keys(fields);
+  if (names.length === 0) return;
+  const held = await tx
+    .select({ name: secrets.name, version: secrets.version })
+    .from(secrets)
+    .where(and(eq(secrets.accountId, row.accountId), eq(secrets.credentialId, row.id)));
+  const versions = new Map(held.map((secret) => [secret.name, secret.version]));
+  if (new Set([...versions.keys(), ...names]).size > maxSecretsPerCredential) {
+    throw new Refusal('CONFLICT', `A credential holds at most ${maxSecretsPerCredential} secrets`);
+  }
+  const place = { account: row.accountId, user: row.userId, connector: row.connectorId, credential: row.id };
+  for (const [name, value] of Object.entries(fields)) {
+    const version = (versions.get(name) ?? 0) + 1;
+    const { sealed, fingerprint } = await vault.seal(tx, { ...place, name, version }, value);
+    await tx
+      .insert(secrets)
+      .values({
+        accountId: row.accountId,
+        userId: row.userId,
+        credentialId: row.id,
+        name,
+        version,
+        sealed,
+        fingerprint,
+      })
+      .onConflictDoUpdate({
+        target: [secrets.accountId, secrets.credentialId, secrets.name],
+        set: { version, sealed, fingerprint, updatedAt: sql`now()` },
+      });
+  }
+}
+
+/**
+ * Brings status and version in line with the secrets: `pending` while one that the connector names is missing. A grant that ended
+ * (`reauth_required`) becomes valid by new values, which is what was asked of the user.
+ */
+async function settle(tx: Db, row: CredentialRow, { bump }: { bump: boolean }): Promise<CredentialRow> {
+  const connector = await getConnector(tx, row.accountId, row.connectorId);
+  const names = new Set((await secretNamesOf(tx, row.accountId, [row.id])).get(row.id));
+  const status = connector.secretNames.every((name) => names.has(name)) ? ('valid' as const) : ('pending' as const);
+  const changes = bump ? { status, version: sql`${credentials.version} + 1`, updatedAt: sql`now()` } : { status };
+  const [settled] = await tx.update(credentials).set(changes).where(one(row.accountId, row.id)).returning();
+  if (settled === undefined) throw notFound('Credential');
+  return settled;
+}
+
+export interface CredentialChanges {
+  label?: string | null | undefined;
+  isDefault?: boolean | undefined;
+  fields?: Readonly<Record<string, string>> | undefined;
+}
+
+/** Sets the named secrets and keeps the others. */
+export async function updateCredential(
+  tx: Db,
+  vault: Vault,
+  row: CredentialRow,
+  changes: CredentialChanges,
+): Promise<CredentialRow> {
+  const { accountId } = row;
+  await lockUser(tx, accountId, row.userId);
+  if (changes.isDefault === true) await clearOtherDefault(tx, row, row.id);
+  await sealFields(tx, vault, row, changes.fields ?? {});
+  const set = {
+    ...(changes.label !== undefined && { label: changes.label }),
+    ...(changes.isDefault !== undefined && { isDefault: changes.isDefault }),
+  };
+  if (Object.keys(set).length > 0) await tx.update(credentials).set(set).where(one(accountId, row.id));
+  return settle(tx, row, { bump: true });
+}
+
+/** Deletes the credential with its secrets. Nothing else becomes the default: a call must not move to another account by itself. */
+export async function deleteCredential(tx: Db, row: CredentialRow): Promise<number> {
+  await lockUser(tx, row.accountId, row.userId);
+  const gone = await tx
+    .delete(secrets)
+    .where(and(eq(secrets.accountId, row.accountId), eq(secrets.credentialId, row.id)))
+    .returning({ name: secrets.name });
+  await tx.delete(credentials).where(one(row.accountId, row.id));
+  return gone.length;
+}
+
+/** Whose secret of which connector: the seed system knows no credentials, its secrets live on the user's default one. */
+export interface SecretOwner {
+  accountId: string;
+  userId: string;
+  connectorId: string;
+}
+
+async function findDefault(
+  tx: Db,
+  { accountId, userId, connectorId }: SecretOwner,
+): Promise<CredentialRow | undefined> {
+  const [row] = await tx
+    .select()
+    .from(credentials)
+    .where(and(ofConnector(accountId, userId, connectorId), eq(credentials.isDefault, true)));
+  return row;
+}
+
+/** Sets the secret on the user's default credential of the connector, which is made when there is none. */
+export async function setSecret(
+  tx: Db,
+  vault: Vault,
+  owner: SecretOwner,
+  name: string,
+  value: string,
+): Promise<{ secret: SecretRow; credentialId: string }> {
+  await lockUser(tx, owner.accountId, owner.userId);
+  const found = await findDefault(tx, owner);
+  const fields = Object.fromEntries([[name, value]]);
+  const row =
+    found === undefined
+      ? await createCredential(tx, vault, { ...owner, authenticationType: 'secrets', fields, isDefault: true })
+      : await updateCredential(tx, vault, found, { fields });
+  const [secret] = await tx
+    .select({
+      name: secrets.name,
+      version: secrets.version,
+      updatedAt: secrets.updatedAt,
+      fingerprint: secrets.fingerprint,
+    })
+    .from(secrets)
+    .where(and(eq(secrets.accountId, owner.accountId), eq(secrets.credentialId, row.id), eq(secrets.name, name)));
+  if (secret === undefined) throw new Error('a secret was set and is not there');
+  return { secret, credentialId: row.id };
+}
+
+/** Deletes the secret; false when there was none. The credential stays: its id may be named elsewhere. */
+export async function deleteSecret(tx: Db, owner: SecretOwner, name: string): Promise<boolean> {
+  await lockUser(tx, owner.accountId, owner.userId);
+  const row = await findDefault(tx, owner);
+  if (row === undefined) return false;
+  const gone = await tx
+    .delete(secrets)
+    .where(and(eq(secrets.accountId, owner.accountId), eq(secrets.credentialId, row.id), eq(secrets.name, name)))
+    .returning({ name: secrets.name });
+  if (gone.length === 0) return false;
+  await settle(tx, row, { bump: true });
+  return true;
+}
+
+/** Names, versions and fingerprints of the default credential's secrets, by name. */
+export async function listSecrets(tx: Db, owner: SecretOwner): Promise<SecretRow[]> {
+  const row = await findDefault(tx, owner);
+  if (row === undefined) return [];
+  return tx
+    .select({
+      name: secrets.name,
+      version: secrets.version,
+      updatedAt: secrets.updatedAt,
+      fingerprint: secrets.fingerprint,
+    })
+    .from(secrets)
+    .where(and(eq(secrets.accountId, owner.accountId), eq(secrets.credentialId, row.id)))
+    .orderBy(sql`${secrets.name} collate "C"`);
+}

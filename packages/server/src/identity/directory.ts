@@ -1,0 +1,161 @@
+// What the call plane looks up on every request, through short caches: keys, servers, users, connectors, sealed credentials.
+// Read-only. Each look-up runs in the scope of its account; nothing here decides anything, and nothing here opens a secret.
+import { performance } from 'node:perf_hooks';
+import type { Restrictions } from '@mcp-valet/shared';
+import { neededSecrets } from '../connectors/inject.ts';
+import type { Database } from '../db/client.ts';
+import { type FoundPrincipal, findPrincipal } from '../db/hot-path.ts';
+import { scopedQuery } from '../db/scope.ts';
+import { Cache, Changes, type Topic } from './cache.ts';
+import type { ConnectorRecord, CredentialRecord, ServerRecord, UserRecord } from './records.ts';
+
+export interface Directory {
+  principal(hash: Uint8Array): Promise<FoundPrincipal | undefined>;
+  server(accountId: string, serverId: string): Promise<ServerRecord | undefined>;
+  /** By username or `usr_` id. */
+  user(accountId: string, ref: string): Promise<UserRecord | undefined>;
+  /** All connectors of the account, by id; disabled ones included. */
+  connectors(accountId: string): Promise<ReadonlyMap<string, ConnectorRecord>>;
+  credentials(accountId: string, userId: string): Promise<readonly CredentialRecord[]>;
+  /** Called with every change that any replica commits; `*` when anything may have changed. */
+  onChange(listener: (topic: string) => void): void;
+  close(): void;
+}
+
+const ttlMs = 5_000;
+
+const serverSql = `select id, account_id as "accountId", name, custom_instructions as "customInstructions", mode, connectors, prefix, sessions,
+  on_unknown_user as "onUnknownUser", rate_limit as "rateLimit", restrictions, acts_for_users as "actsForUsers", version
+  from servers where account_id = $1 and id = $2`;
+const userSql = `select id, account_id as "accountId", username, enabled, mcp_allowed as allowed, mcp_blocked as blocked
+  from users where account_id = $1 and (username = $2 or id = $2)`;
+const connectorsSql = `select id, account_id as "accountId", name, description, category, kind, config, inject, secret_names as "secretNames",
+  timeout_ms as "timeoutMs", enabled, version from connectors where account_id = $1 order by id collate "C"`;
+// One row per credential, its secrets and the data keys that open them beside it.
+const credentialsSql = `select c.id, c.account_id as "accountId", c.user_id as "userId", c.connector_id as "connectorId", c.type, c.label, c.status,
+  c.is_default as "isDefault", c.version, (extract(epoch from c.created_at) * 1000)::float8 as created_ms,
+  (extract(epoch from c.updated_at) * 1000)::float8 as updated_ms,
+  coalesce(json_agg(json_build_object('name', s.name, 'version', s.version, 'sealed', encode(s.sealed, 'base64'), 'dataKeyId', k.id,
+    'wrapped', encode(k.wrapped, 'base64'), 'kekVersion', k.kek_version) order by s.name collate "C") filter (where k.id is not null), '[]')::text as secrets
+  from credentials c
+  left join secrets s on s.account_id = c.account_id and s.user_id = c.user_id and s.credential_id = c.id
+  left join data_keys k on k.account_id = c.account_id and k.user_id = c.user_id and k.id = encode(substring(s.sealed from 2 for 16), 'hex')
+  where c.account_id = $1 and c.user_id = $2 group by c.account_id, c.id order by c.id collate "C"`;
+
+interface ConnectorRow extends Omit<ConnectorRecord, 'url' | 'headers' | 'transport' | 'requiredSecrets'> {
+  config: { url: string; headers?: Record<string, string>; transport?: 'streamable-http' | 'sse' };
+}
+interface CredentialRow extends Omit<CredentialRecord, 'secrets' | 'createdAt' | 'updatedAt'> {
+  created_ms: number;
+  updated_ms: number;
+  secrets: string;
+}
+interface SecretJson {
+  name: string;
+  version: number;
+  sealed: string;
+  dataKeyId: string;
+  wrapped: string;
+  kekVersion: number;
+}
+
+function toCredential({ created_ms, updated_ms, secrets, ...row }: CredentialRow): CredentialRecord {
+  return {
+    ...row,
+    createdAt: new Date(created_ms),
+    updatedAt: new Date(updated_ms),
+    secrets: (JSON.parse(secrets) as SecretJson[]).map(({ sealed, wrapped, ...secret }) => ({
+      ...secret,
+      sealed: Buffer.from(sealed, 'base64'),
+      wrappedDataKey: Buffer.from(wrapped, 'base64'),
+    })),
+  };
+}
+
+export function createDirectory(db: Database): Directory {
+  const changes = new Changes();
+  const options = (maxEntries: number) => ({
+    ttlMs,
+    maxEntries,
+    now: () => performance.now(),
+    isFresh: () => db.changes.isFresh(),
+  });
+  const principals = new Cache<FoundPrincipal | undefined>(changes, options(10_000));
+  const servers = new Cache<ServerRecord | undefined>(changes, options(10_000));
+  const users = new Cache<UserRecord | undefined>(changes, options(10_000));
+  const connectors = new Cache<ReadonlyMap<string, ConnectorRecord>>(changes, options(1_000));
+  const credentials = new Cache<readonly CredentialRecord[]>(changes, options(10_000));
+  const listeners: ((topic: string) => void)[] = [];
+  const everything: Topic = 'account:*';
+  const unsubscribe = db.changes.subscribe((topic) => {
+    changes.touch(topic === '*' ? everything : topic);
+    for (const listener of listeners) listener(topic);
+  });
+  const whole = (account: string) => ({ account, user: '*' });
+
+  return {
+    principal: (hash) =>
+      principals.get(
+        Buffer.from(hash.buffer, hash.byteOffset, hash.byteLength).toString('base64'),
+        () => findPrincipal(db, hash),
+        (found) =>
+          found === undefined
+            ? [everything]
+            : [
+                everything,
+                `key:${found.keyId}`,
+                ...(found.user ? ([`user:${found.user.id}`] as const) : []),
+                ...(found.server ? ([`server:${found.server.id}`] as const) : []),
+                ...(found.server?.owner ? ([`user:${found.server.owner.id}`] as const) : []),
+              ],
+        (found) => found?.remainingMs ?? Number.POSITIVE_INFINITY,
+      ),
+    server: (accountId, serverId) =>
+      servers.get(
+        `${accountId} ${serverId}`,
+        async () => {
+          const [row] = await scopedQuery<ServerRecord & { restrictions: Restrictions | null }>(db, whole(accountId), serverSql, [accountId, serverId]);
+          return row;
+        },
+        () => [everything, `server:${serverId}`],
+      ),
+    user: (accountId, ref) =>
+      users.get(
+        `${accountId} ${ref}`,
+        async () => {
+          const [row] = await scopedQuery<UserRecord>(db, whole(accountId), userSql, [accountId, ref]);
+          return row;
+        },
+        (found) => [everything, ...(found ? ([`user:${found.id}`] as const) : [])],
+      ),
+    connectors: (accountId) =>
+      connectors.get(
+        accountId,
+        async () => {
+          const rows = await scopedQuery<ConnectorRow>(db, whole(accountId), connectorsSql, [accountId]);
+          return new Map(
+            rows.map(({ config, ...row }) => [
+              row.id,
+              {
+                ...row,
+                url: config.url,
+                headers: config.headers ?? {},
+                transport: config.transport ?? 'streamable-http',
+                requiredSecrets: [...new Set([...row.secretNames, ...neededSecrets(row.inject)])],
+              },
+            ]),
+          );
+        },
+        () => [everything, `connectors:${accountId}`],
+      ),
+    credentials: (accountId, userId) =>
+      credentials.get(
+        `${accountId} ${userId}`,
+        // The scope is the user, not the account: the second wall stands between users too.
+        async () => (await scopedQuery<CredentialRow>(db, { account: accountId, user: userId }, credentialsSql, [accountId, userId])).map(toCredential),
+        () => [everything, `user:${userId}`, `connectors:${accountId}`],
+      ),
+    onChange: (listener) => listeners.push(listener),
+    close: unsubscribe,
+  };
+}

@@ -1,0 +1,167 @@
+// Permits through the real limiter plugin: policies, a server's own limit, places in flight, and what happens when the store fails.
+import fastify, { type FastifyInstance } from 'fastify';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Config } from '../config.ts';
+import type { Principal } from '../identity/principal.ts';
+import { Refusal } from '../refusal.ts';
+import { createLimits, limitHeaders } from './take.ts';
+
+const apps: FastifyInstance[] = [];
+afterEach(async () => {
+  for (const app of apps.splice(0)) await app.close();
+});
+
+async function limitsOf(limits: Partial<Config['limits']> = {}, now?: () => number) {
+  const clock = { ms: 1_000_000 };
+  const app = fastify();
+  apps.push(app);
+  const config = {
+    limits: { callsPerMinute: 100, listsPerMinute: 1_000, managementPerMinute: 600, concurrentCalls: 10, ...limits },
+  } as Config;
+  return { clock, limits: await createLimits(app, config, now ?? (() => clock.ms)) };
+}
+
+const refusalOf = async (work: Promise<unknown>): Promise<Refusal> => {
+  const outcome = await work.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  if (!(outcome instanceof Refusal)) throw new Error('expected a refusal');
+  return outcome;
+};
+const admitted = async (works: Promise<unknown>[]): Promise<number> =>
+  (await Promise.allSettled(works)).filter(({ status }) => status === 'fulfilled').length;
+const times = <T>(count: number, make: () => T): T[] => Array.from({ length: count }, make);
+
+describe('calls of a user', () => {
+  it('are admitted up to the limit and refused with the time until the next', async () => {
+    const { clock, limits } = await limitsOf({ callsPerMinute: 3 });
+    const permits = [];
+    for (let i = 0; i < 3; i++) permits.push(await limits.call('acc', 'usr', null));
+    expect(permits.map(({ remaining }) => remaining)).toEqual([2, 1, 0]);
+    expect(permits[2]).toEqual({ policy: 'user', limit: 3, windowSeconds: 60, remaining: 0, resetSeconds: 61 });
+    clock.ms += 500;
+    const refusal = await refusalOf(limits.call('acc', 'usr', null));
+    expect(refusal).toMatchObject({ code: 'RATE_LIMITED', message: 'Rate limit exceeded', retryAfterMs: 60_500, executed: 'no' });
+    expect(refusal.details).toEqual({ policy: 'user', limit: 3, windowSeconds: 60 });
+    clock.ms += 60_500;
+    await expect(limits.call('acc', 'usr', null)).resolves.toMatchObject({ remaining: 2 });
+  });
+
+  it('are admitted exactly to the limit when all come at once', async () => {
+    const { limits } = await limitsOf();
+    expect(await admitted(times(1_000, () => limits.call('acc', 'usr', null)))).toBe(100);
+  });
+
+  it('are counted per account and user', async () => {
+    const { limits } = await limitsOf({ callsPerMinute: 1 });
+    await limits.call('acc', 'usr', null);
+    await expect(limits.call('acc', 'other', null)).resolves.toBeDefined();
+    await expect(limits.call('other', 'usr', null)).resolves.toBeDefined();
+    expect((await refusalOf(limits.call('acc', 'usr', null))).code).toBe('RATE_LIMITED');
+  });
+
+  it('cost nothing of lists and management, nor the other way round', async () => {
+    const { limits } = await limitsOf({ callsPerMinute: 1, listsPerMinute: 2, managementPerMinute: 1 });
+    await limits.call('acc', 'usr', null);
+    await limits.list('acc', 'usr');
+    await limits.list('acc', 'usr');
+    expect((await refusalOf(limits.list('acc', 'usr'))).details).toMatchObject({ policy: 'user-lists', limit: 2 });
+    const principal = { keyId: 'usr' } as Principal;
+    await expect(limits.management(principal)).resolves.toMatchObject({ policy: 'management', remaining: 0 });
+    expect((await refusalOf(limits.management(principal))).reason).toBe('rate_limit:management');
+  });
+
+  it('can be looked at without being spent', async () => {
+    const { limits } = await limitsOf({ callsPerMinute: 2 });
+    for (let i = 0; i < 5; i++) expect(await limits.peek('user', 'acc', 'usr')).toMatchObject({ remaining: 2, resetSeconds: 0 });
+    await limits.call('acc', 'usr', null);
+    expect(await limits.peek('user', 'acc', 'usr')).toMatchObject({ remaining: 1, resetSeconds: 61 });
+    expect(await limits.peek('user-lists', 'acc', 'usr')).toMatchObject({ policy: 'user-lists', remaining: 1_000 });
+  });
+});
+
+describe("a server's own limit", () => {
+  const server = { serverId: 'srv', max: 2, windowSeconds: 3_600 };
+
+  it('lowers the limit of a user on that server only', async () => {
+    const { limits } = await limitsOf({ callsPerMinute: 5 });
+    await limits.call('acc', 'usr', server);
+    expect(await limits.call('acc', 'usr', server)).toMatchObject({ limit: 2, windowSeconds: 3_600, remaining: 0 });
+    expect((await refusalOf(limits.call('acc', 'usr', server))).details).toMatchObject({ limit: 2 });
+    await expect(limits.call('acc', 'usr', { ...server, serverId: 'other' })).resolves.toBeDefined();
+    await expect(limits.call('acc', 'other', server)).resolves.toBeDefined();
+  });
+
+  it('never raises it', async () => {
+    const { limits } = await limitsOf({ callsPerMinute: 2 });
+    const wide = { ...server, max: 1_000 };
+    expect(await limits.call('acc', 'usr', wide)).toMatchObject({ limit: 2, remaining: 1 });
+    await limits.call('acc', 'usr', wide);
+    expect((await refusalOf(limits.call('acc', 'usr', wide))).details).toMatchObject({ limit: 2 });
+  });
+
+  it('takes no permit of the user when it refuses, and none of its own when the user is refused', async () => {
+    const { clock, limits } = await limitsOf({ callsPerMinute: 3 });
+    await limits.call('acc', 'usr', server);
+    await limits.call('acc', 'usr', server);
+    for (let i = 0; i < 5; i++) await refusalOf(limits.call('acc', 'usr', server));
+    expect(await limits.peek('user', 'acc', 'usr')).toMatchObject({ remaining: 1 });
+    await limits.call('acc', 'usr', null);
+    const hourly = { serverId: 'hourly', max: 2, windowSeconds: 3_600 };
+    for (let i = 0; i < 5; i++) expect((await refusalOf(limits.call('acc', 'usr', hourly))).details).toMatchObject({ limit: 3 });
+    clock.ms += 61_000;
+    expect(await limits.call('acc', 'usr', hourly)).toMatchObject({ remaining: 1 });
+  });
+});
+
+describe('when the store fails', () => {
+  it('refuses with 503 and never lets a call through', async () => {
+    const { limits } = await limitsOf({}, () => {
+      throw new Error('the clock says: secret');
+    });
+    const works = [
+      limits.call('acc', 'usr', null),
+      limits.call('acc', 'usr', { serverId: 'srv', max: 1, windowSeconds: 1 }),
+      limits.list('acc', 'usr'),
+      limits.management({ keyId: 'key' } as Principal),
+    ];
+    for (const work of works) {
+      const refusal = await refusalOf(work);
+      expect(refusal).toMatchObject({ code: 'UNAVAILABLE', status: 503, reason: 'limiter_failed' });
+      expect(refusal.message).not.toContain('secret');
+    }
+  });
+});
+
+describe('calls in flight', () => {
+  it('hold a place each until they are let go, once', async () => {
+    const { limits } = await limitsOf({ concurrentCalls: 2 });
+    const leave = limits.enter('acc', 'usr');
+    limits.enter('acc', 'usr');
+    expect(() => limits.enter('acc', 'usr')).toThrow(Refusal);
+    expect(() => limits.enter('other', 'usr')).not.toThrow();
+    leave();
+    leave();
+    limits.enter('acc', 'usr');
+    expect(() => limits.enter('acc', 'usr')).toThrow('Rate limit exceeded');
+  });
+
+  it('are refused in a second, under their own policy', async () => {
+    const { limits } = await limitsOf({ concurrentCalls: 0 });
+    const refusal = await refusalOf((async () => limits.enter('acc', 'usr'))());
+    expect(refusal).toMatchObject({ code: 'RATE_LIMITED', retryAfterMs: 1_000, details: { policy: 'user-concurrent' } });
+  });
+});
+
+describe('limitHeaders', () => {
+  it('tells policy, what is left and when', () => {
+    expect(limitHeaders({ policy: 'user', limit: 100, windowSeconds: 60, remaining: 7, resetSeconds: 12 })).toEqual({
+      'ratelimit-policy': '"user";q=100;w=60',
+      ratelimit: '"user";r=7;t=12',
+      'x-ratelimit-limit': '100',
+      'x-ratelimit-remaining': '7',
+      'x-ratelimit-reset': '12',
+    });
+  });
+});
