@@ -1,0 +1,201 @@
+// Where bearer tokens live, those of server URLs included. Only keyed hashes are stored; the text exists once, in what `mintApiKey` returns.
+import type { KeyKind } from '@mcp-valet/shared';
+import { and, count, desc, eq, gt, inArray, isNull, lt, ne, or, sql } from 'drizzle-orm';
+import type { Keyring } from '../crypto/keyring.ts';
+import { mintToken, shownPrefix } from '../crypto/token.ts';
+import { apiKeys, users } from '../db/schema.ts';
+import type { Db } from '../db/scope.ts';
+import { newId } from '../ids.ts';
+import type { Page } from '../page.ts';
+import { rowsToRead } from '../page.ts';
+import { Refusal } from '../refusal.ts';
+
+export type ApiKeyRow = typeof apiKeys.$inferSelect;
+
+export interface NewKey {
+  accountId: string;
+  kind: KeyKind;
+  name: string;
+  userId: string | null;
+  /** On url keys only: the server that the token opens. */
+  serverId?: string | undefined;
+  /** Absent: never expires. */
+  expiresInDays?: number | undefined;
+}
+
+/** A key and, this once, its text. */
+export interface MintedKey {
+  row: ApiKeyRow;
+  token: string;
+}
+
+const maxActiveKeysPerUser = 20;
+/** Usable now, by the database clock. */
+const isActive = and(isNull(apiKeys.revokedAt), or(isNull(apiKeys.expiresAt), gt(apiKeys.expiresAt, sql`now()`)));
+const inDays = (days: number | undefined) =>
+  days === undefined ? null : sql`now() + make_interval(days => ${days}::int)`;
+
+export async function mintApiKey(tx: Db, keyring: Keyring, key: NewKey): Promise<MintedKey> {
+  const { token, prefix } = mintToken(key.kind);
+  return { token, row: await insertKey(tx, keyring, key, token, prefix) };
+}
+
+/** Stores a key whose text the operator chose: the static admin key. */
+export async function storeApiKey(tx: Db, keyring: Keyring, key: NewKey, text: string): Promise<ApiKeyRow> {
+  return insertKey(tx, keyring, key, text, shownPrefix(text));
+}
+
+async function insertKey(tx: Db, keyring: Keyring, key: NewKey, token: string, prefix: string): Promise<ApiKeyRow> {
+  const { accountId, kind, name, userId, serverId, expiresInDays } = key;
+  const [row] = await tx
+    .insert(apiKeys)
+    .values({
+      id: newId('key'),
+      accountId,
+      kind,
+      name,
+      hash: keyring.hashToken(token),
+      pepperVersion: keyring.pepperVersion,
+      prefix,
+      userId,
+      serverId: serverId ?? null,
+      expiresAt: inDays(expiresInDays),
+    })
+    .returning();
+  return row as ApiKeyRow;
+}
+
+/** Throws CONFLICT when the user has as many usable keys as allowed. Call it with the user's row locked. */
+export async function assertRoomForKey(tx: Db, accountId: string, userId: string): Promise<void> {
+  const [counted] = await tx
+    .select({ active: count() })
+    .from(apiKeys)
+    .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.userId, userId), isActive));
+  if ((counted?.active ?? 0) >= maxActiveKeysPerUser) {
+    throw new Refusal('CONFLICT', `A user has at most ${maxActiveKeysPerUser} active keys; revoke one first`);
+  }
+}
+
+export async function findApiKey(tx: Db, accountId: string, id: string): Promise<ApiKeyRow | undefined> {
+  const [row] = await tx
+    .select()
+    .from(apiKeys)
+    .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.id, id)));
+  return row;
+}
+
+/** Index: api_keys_hash. */
+export async function findApiKeyByText(
+  tx: Db,
+  keyring: Keyring,
+  accountId: string,
+  text: string,
+): Promise<ApiKeyRow | undefined> {
+  const [row] = await tx
+    .select()
+    .from(apiKeys)
+    .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.hash, keyring.hashToken(text))));
+  return row;
+}
+
+/** Ends a key now. A key that has ended already keeps the time of its end. */
+export async function revokeApiKey(tx: Db, accountId: string, id: string): Promise<void> {
+  await tx
+    .update(apiKeys)
+    .set({ revokedAt: sql`now()` })
+    .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.id, id), isNull(apiKeys.revokedAt)));
+}
+
+/** Ends every active key of this kind and name. Answers the ids. */
+export async function revokeApiKeysNamed(tx: Db, accountId: string, kind: KeyKind, name: string): Promise<string[]> {
+  const ended = await tx
+    .update(apiKeys)
+    .set({ revokedAt: sql`now()` })
+    .where(
+      and(eq(apiKeys.accountId, accountId), eq(apiKeys.kind, kind), eq(apiKeys.name, name), isNull(apiKeys.revokedAt)),
+    )
+    .returning({ id: apiKeys.id });
+  return ended.map((key) => key.id);
+}
+
+/** The user's keys, newest first, ended ones too. Index: api_keys_user. */
+export async function listKeysOfUser(tx: Db, accountId: string, userId: string): Promise<ApiKeyRow[]> {
+  return tx
+    .select()
+    .from(apiKeys)
+    .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.userId, userId), ne(apiKeys.kind, 'url')))
+    .orderBy(desc(apiKeys.createdAt), desc(apiKeys.id))
+    .limit(1000);
+}
+
+export interface KeyFilter {
+  userId?: string | undefined;
+  serverId?: string | undefined;
+}
+
+/** The account's keys, newest first. */
+export async function listApiKeys(
+  tx: Db,
+  accountId: string,
+  filter: KeyFilter,
+  page: Page,
+): Promise<{ rows: (ApiKeyRow & { username: string | null })[]; total: number }> {
+  const wanted = and(
+    eq(apiKeys.accountId, accountId),
+    filter.userId === undefined ? undefined : eq(apiKeys.userId, filter.userId),
+    filter.serverId === undefined ? undefined : eq(apiKeys.serverId, filter.serverId),
+  );
+  const [time, id] = page.after ?? [];
+  const at = new Date(Number(time));
+  const after =
+    id === undefined ? undefined : or(lt(apiKeys.createdAt, at), and(eq(apiKeys.createdAt, at), lt(apiKeys.id, id)));
+  const rows = await tx
+    .select({ key: apiKeys, username: users.username })
+    .from(apiKeys)
+    .leftJoin(users, and(eq(users.accountId, apiKeys.accountId), eq(users.id, apiKeys.userId)))
+    .where(and(wanted, after))
+    .orderBy(desc(apiKeys.createdAt), desc(apiKeys.id))
+    .limit(rowsToRead(page))
+    .offset(page.after === undefined ? page.offset : 0);
+  const [counted] = await tx.select({ total: count() }).from(apiKeys).where(wanted);
+  return { rows: rows.map(({ key, username }) => ({ ...key, username })), total: counted?.total ?? 0 };
+}
+
+/** The newest token of each server, ended ones left out. Index: api_keys_server. */
+export async function findServerTokens(
+  tx: Db,
+  accountId: string,
+  serverIds: readonly string[],
+): Promise<Map<string, ApiKeyRow>> {
+  if (serverIds.length === 0) return new Map();
+  const rows = await tx
+    .selectDistinctOn([apiKeys.serverId])
+    .from(apiKeys)
+    .where(and(eq(apiKeys.accountId, accountId), inArray(apiKeys.serverId, [...serverIds]), isNull(apiKeys.revokedAt)))
+    .orderBy(apiKeys.serverId, desc(apiKeys.createdAt), sql`${apiKeys.expiresAt} desc nulls first`);
+  return new Map(rows.map((row) => [row.serverId as string, row]));
+}
+
+/** Ends the server's tokens now, or after `overlapSeconds` where they would live longer. Answers the ids it touched. */
+export async function endServerTokens(
+  tx: Db,
+  accountId: string,
+  serverId: string,
+  overlapSeconds: number,
+): Promise<string[]> {
+  const end = sql`now() + make_interval(secs => ${overlapSeconds}::int)`;
+  const touched = await tx
+    .update(apiKeys)
+    .set(overlapSeconds === 0 ? { revokedAt: sql`now()` } : { expiresAt: sql`least(${apiKeys.expiresAt}, ${end})` })
+    .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.serverId, serverId), isNull(apiKeys.revokedAt)))
+    .returning({ id: apiKeys.id });
+  return touched.map((key) => key.id);
+}
+
+/** Notes that these keys are in use now. */
+export async function touchApiKeys(tx: Db, accountId: string, ids: readonly string[]): Promise<void> {
+  await tx
+    .update(apiKeys)
+    .set({ lastUsedAt: sql`now()` })
+    .where(and(eq(apiKeys.accountId, accountId), inArray(apiKeys.id, [...ids])));
+}

@@ -1,0 +1,217 @@
+// Composition root: makes the parts, binds the planes, and takes both down again. Exports nothing that a part imports.
+import type { AddressInfo } from 'node:net';
+import { performance } from 'node:perf_hooks';
+import Fastify, { type FastifyInstance, LogController } from 'fastify';
+import type { DestinationStream } from 'pino';
+import { createKeyUse } from './api-keys/use.ts';
+import { createTrail } from './audit/record.ts';
+import { bootstrap } from './bootstrap.ts';
+import { createJournal } from './calls/journal.ts';
+import type { Config } from './config.ts';
+import { RawCarrier } from './connectors/backends/mcp-http-raw.ts';
+import { createSdkCarrier } from './connectors/backends/mcp-http-sdk.ts';
+import { createEgress } from './connectors/egress.ts';
+import { createUpstreams } from './connectors/upstreams.ts';
+import type { Parts } from './context.ts';
+import { Vault } from './credentials/vault.ts';
+import { openKeyring } from './crypto/keyring.ts';
+import { masterKeySource } from './crypto/master-key.ts';
+import { type Database, openDatabase } from './db/client.ts';
+import { keyringStore } from './db/keyring-store.ts';
+import { migrate } from './db/migrate.ts';
+import { bindContract } from './http/bind-contract.ts';
+import { installGuards } from './http/guards.ts';
+import { createHandlers } from './http/handlers.ts';
+import { openApiBytes } from './http/openapi.ts';
+import { installErrorReplies } from './http/reply-error.ts';
+import { requestIdOf } from './http/request-id.ts';
+import { toolCallEndpoint } from './http/tool-call-route.ts';
+import { createDirectory } from './identity/directory.ts';
+import { newId } from './ids.ts';
+import { createLog } from './log.ts';
+import { createConnectorViews } from './mcp/connector-views.ts';
+import { mcpEndpoints } from './mcp/endpoint.ts';
+import { createSdkLane } from './mcp/sdk-lane.ts';
+import { createLimits } from './rate-limits/take.ts';
+import { version } from './version.ts';
+
+export interface GatewayOptions {
+  /** Where log lines go; standard output by default. */
+  logDestination?: DestinationStream;
+  /** Tests only: answers every request that the other lane could answer too in this lane. */
+  forceLane?: 'direct' | 'sdk';
+  /** Tests only: management replies that do not match the contract are errors. */
+  checkReplies?: boolean;
+}
+
+export interface Gateway {
+  app: FastifyInstance;
+  parts: Parts;
+  /** The first admin key, when this start generated it. It is shown once. */
+  generatedApiKey: string | undefined;
+  /** The master key file, when this start wrote it. */
+  generatedMasterKeyFile: string | undefined;
+  /** What the operator should know. */
+  warnings: readonly string[];
+  /** Starts to accept; returns the base URL. */
+  listen(): Promise<string>;
+  /** Stops accepting, ends streams, lets calls finish for up to 10 s, flushes the journal, closes the database. */
+  close(): Promise<void>;
+}
+
+const drainMs = 10_000;
+
+/** A loopback address of the gateway itself or its database may not be an upstream, whatever the operator lists. */
+function deniedTargets(config: Config): { host: string; port: number }[] {
+  if (config.database.kind !== 'postgres') return [];
+  const url = new URL(config.database.url.reveal());
+  return [{ host: url.hostname, port: Number(url.port || 5432) }];
+}
+
+function newApp(config: Config, log: Parts['log']): FastifyInstance {
+  const app = Fastify({
+    loggerInstance: log as never,
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: (request) => requestIdOf(request),
+    bodyLimit: config.limits.managementBodyBytes,
+    requestTimeout: 15_000,
+    keepAliveTimeout: 65_000,
+    maxRequestsPerSocket: 1_000,
+    forceCloseConnections: true,
+    return503OnClosing: true,
+    trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false,
+    routerOptions: { maxParamLength: 512 },
+    // Only with a short checking interval do the limits hold: the default looks every 30 s.
+    http: { headersTimeout: 10_000, connectionsCheckingInterval: 1_000, maxHeaderSize: 16 * 1024 },
+  });
+  app.server.maxConnections = 2_000;
+  return app as unknown as FastifyInstance;
+}
+
+async function openStores(config: Config) {
+  const { database } = config;
+  const migrateUrl = database.kind === 'postgres' ? database.migrateUrl?.reveal() : undefined;
+  const db = await openDatabase({ url: database.url.reveal(), migrateUrl });
+  try {
+    const { warnings } = await migrate(db);
+    const source = masterKeySource({
+      key: config.masterKey?.reveal(),
+      file: config.masterKeyFile,
+      dataDir: database.kind === 'pglite' ? database.dir : undefined,
+      inMemory: database.kind === 'pglite' && database.dir === undefined,
+    });
+    const { provider, makeProvider } = source;
+    const keyring = await openKeyring({ store: keyringStore(db), newInstallationId: () => newId('inst'), provider, makeProvider });
+    const first = await bootstrap({ db, keyring, config });
+    return { db, keyring, first, generatedMasterKeyFile: source.generatedFile(), warnings: [...config.warnings, ...warnings, ...first.warnings] };
+  } catch (error) {
+    await db.close();
+    throw error;
+  }
+}
+
+/** Forgets what a change made stale: kept lists and sessions of upstreams, unwrapped data keys. */
+function followChanges(parts: Parts): void {
+  parts.directory.onChange((topic) => {
+    const [noun, id = ''] = topic.split(':');
+    if (topic === '*') {
+      parts.vault.forgetAll();
+      return;
+    }
+    if (noun === 'user') parts.vault.forget(id);
+    if (noun !== 'user' && noun !== 'connectors') return;
+    // Versions in the keys keep a stale entry from being used; this ends what it still holds open.
+    parts.carriers
+      .forget((key) => (JSON.parse(key) as unknown[]).slice(0, 2).includes(id))
+      .catch((error: unknown) => parts.log.warn({ name: error instanceof Error ? error.name : typeof error }, 'upstream_forget_failed'));
+  });
+}
+
+async function closeAll(app: FastifyInstance, parts: Parts, sdkLane: { close(): Promise<void> }, db: Database): Promise<void> {
+  // Streams first: Fastify waits for them otherwise.
+  await sdkLane.close();
+  let timer: NodeJS.Timeout | undefined;
+  const patience = new Promise<void>((resolve) => {
+    timer = setTimeout(() => {
+      app.server.closeAllConnections();
+      resolve();
+    }, drainMs);
+  });
+  await Promise.race([app.close(), patience]);
+  clearTimeout(timer);
+  await parts.carriers.close();
+  await parts.egress.close();
+  await parts.journal.close();
+  await parts.trail.close();
+  await parts.keyUse.close();
+  parts.directory.close();
+  await db.close();
+}
+
+/** A gateway that is ready but does not listen yet. */
+export async function createGateway(given: Config, options: GatewayOptions = {}): Promise<Gateway> {
+  // A copy of our own: with port 0 the public URL is known only after `listen`.
+  const config = { ...given };
+  const log = createLog(config, options.logDestination);
+  const { db, keyring, first, generatedMasterKeyFile, warnings } = await openStores(config);
+  const app = newApp(config, log);
+  const denied = deniedTargets(config);
+  const egress = createEgress({ allowedCidrs: config.allowedUpstreamCidrs, denied });
+  const clientInfo = { name: 'MCP Valet', version };
+  const maxBytes = config.limits.resultBytes;
+  const directory = createDirectory(db);
+  const vault = new Vault({ keyring, now: () => performance.now() });
+  const carriers = createUpstreams(new RawCarrier({ egress, maxBytes, clientInfo }), createSdkCarrier({ egress, maxBytes, clientInfo }));
+  const trail = createTrail({ db, log, now: () => performance.now() });
+  const journal = createJournal({
+    db,
+    log,
+    onLate: (callId, accountId) => void trail.refused({ accountId, actor: null, action: 'call.late_outcome', outcome: 'failed', target: callId }),
+  });
+  const limits = await createLimits(app, config, () => performance.now());
+  const parts: Parts = {
+    config,
+    db,
+    keyring,
+    vault,
+    egress,
+    directory,
+    keyUse: createKeyUse({ db, log }),
+    carriers,
+    upstreams: createConnectorViews(directory, carriers, vault),
+    journal,
+    trail,
+    limits,
+    log,
+    version,
+    startedAt: Date.now(),
+  };
+  followChanges(parts);
+  installGuards(app, config);
+  installErrorReplies(app, log);
+  let closing: Promise<void> | undefined;
+  const handlers = createHandlers({ openapi: openApiBytes(config.publicUrl), isClosing: () => closing !== undefined });
+  bindContract(app, parts, handlers, { checkReplies: options.checkReplies ?? false });
+  const sdkLane = createSdkLane(parts);
+  await app.register(toolCallEndpoint(parts));
+  await app.register(mcpEndpoints(parts, sdkLane, options.forceLane));
+  await app.ready();
+
+  return {
+    app,
+    parts,
+    generatedApiKey: first.generatedApiKey,
+    generatedMasterKeyFile,
+    warnings,
+    async listen() {
+      await app.listen({ host: config.host, port: config.port });
+      const { port, address } = app.server.address() as AddressInfo;
+      // The gateway must not be its own upstream.
+      denied.push({ host: address, port });
+      const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
+      if (config.port === 0 && new URL(config.publicUrl).port === '0') config.publicUrl = url;
+      return url;
+    },
+    close: () => (closing ??= closeAll(app, parts, sdkLane, db)),
+  };
+}

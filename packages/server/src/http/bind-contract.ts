@@ -1,0 +1,276 @@
+// Makes the server's routes from the contract: every REST route of the management plane passes here, in one order.
+//
+// Guarantee: no route without sign-in, limit, access check, parsed input and an audit stance, because none is written by hand. A change, its
+// audit event and its idempotency claim are one transaction: all three or nothing. Who is refused after sign-in while trying to change
+// something has an event too, written after the rollback.
+// Order: identity, limit and access before the body is read; then input, then claim, handler and event in one transaction scoped to the
+// account and to the users that the caller manages. A route with `db: 'plain'` gets no transaction around its handler, only around its event.
+// Failure: everything thrown is answered by `reply-error`. A missing or superfluous handler does not compile.
+import {
+  type Contract,
+  headers,
+  type Noun,
+  type RouteDefinition,
+  type RouteInput,
+  type RouteReply,
+  routes,
+} from '@mcp-valet/shared';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { type AuditEntry, recordEvent } from '../audit/record.ts';
+import type { AuditNote, Ctx, Handler, Parts, Topic } from '../context.ts';
+import { type Db, withScope } from '../db/scope.ts';
+import { identifyRequest } from '../identity/identify.ts';
+import { managedUser, type Principal } from '../identity/principal.ts';
+import { limitHeaders } from '../rate-limits/take.ts';
+import { Refusal } from '../refusal.ts';
+import { otherUser } from '../users/store.ts';
+import { installJsonParser, readIdempotencyKey, readInput, readNamedUser } from './read-request.ts';
+import { claimOf, claimOrReplay, keepReply } from './replay.ts';
+import { asRefusal, replyError } from './reply-error.ts';
+
+/** A route that anybody may ask: it knows the gateway and no caller. Bytes are sent as they are. */
+export type PublicHandler<R extends RouteDefinition> = (parts: Parts) => Promise<RouteReply<R> | Buffer>;
+
+type HandlerOf<R> = R extends RouteDefinition
+  ? R['access'] extends readonly ['public']
+    ? PublicHandler<R>
+    : Handler<R>
+  : never;
+type Managed<Routes> = { [M in keyof Routes as Routes[M] extends { plane: 'call' } ? never : M]: HandlerOf<Routes[M]> };
+
+/** One handler per route of the management plane, no more and no less. */
+export type Handlers = { [N in Noun as keyof Managed<Contract[N]> extends never ? never : N]: Managed<Contract[N]> };
+
+export interface BindOptions {
+  /** Throws when a handler's reply does not match the contract. For tests: a caller should rather have the reply. */
+  checkReplies?: boolean;
+}
+
+/** What is known of a request once its caller has signed in. */
+interface Signed {
+  principal: Principal;
+  namedUser: string | undefined;
+  /** What the handler said about the event, also when it then refused. */
+  note: AuditNote;
+}
+
+interface Answer {
+  status: number;
+  body: unknown;
+  isReplay: boolean;
+}
+
+type AnyHandler = (input: RouteInput<RouteDefinition>, ctx: Ctx) => Promise<unknown>;
+
+/** Registers every route of the contract but those of the call plane, in a scope of its own. */
+export function bindContract(app: FastifyInstance, parts: Parts, handlers: Handlers, options: BindOptions = {}): void {
+  const table = handlers as unknown as Record<string, Record<string, AnyHandler>>;
+  void app.register(async (scope) => {
+    const boundOf = new WeakMap<FastifyRequest, BoundRoute>();
+    installJsonParser(scope);
+    scope.setErrorHandler(
+      (error, request, reply) =>
+        boundOf.get(request)?.refuse(error, request, reply) ?? replyError(error, request, reply, parts.log),
+    );
+    for (const { id, route } of routes) {
+      if (route.plane === 'call') continue;
+      const [noun = '', method = ''] = id.split('.');
+      const handler = table[noun]?.[method];
+      if (handler === undefined) throw new Error(`no handler for ${id}`);
+      const bound = new BoundRoute(parts, route, handler, options.checkReplies === true);
+      scope.route({
+        method: route.method,
+        url: route.path.replace(/\{(\w+)\}/g, ':$1'),
+        bodyLimit: parts.config.limits.managementBodyBytes,
+        config: { dialect: route.dialect },
+        onRequest: (request, reply) => {
+          boundOf.set(request, bound);
+          return bound.signIn(request, reply);
+        },
+        handler: (request, reply) => bound.answer(request, reply),
+      });
+    }
+  });
+}
+
+class BoundRoute {
+  readonly #parts: Parts;
+  readonly #route: RouteDefinition;
+  readonly #handler: AnyHandler;
+  readonly #checkReplies: boolean;
+  readonly #signed = new WeakMap<FastifyRequest, Signed>();
+
+  constructor(parts: Parts, route: RouteDefinition, handler: AnyHandler, checkReplies: boolean) {
+    this.#parts = parts;
+    this.#route = route;
+    this.#handler = handler;
+    this.#checkReplies = checkReplies;
+  }
+
+  get #isPublic(): boolean {
+    return this.#route.access.includes('public');
+  }
+
+  /** Before the body is read: a stranger's megabytes are not. */
+  async signIn(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    void reply.header(headers.requestId, request.id);
+    if (this.#isPublic) return;
+    void reply.header('cache-control', 'no-store');
+    const principal = await this.#identify(request);
+    const signed: Signed = { principal, namedUser: undefined, note: {} };
+    this.#signed.set(request, signed);
+    void reply.headers(limitHeaders(await this.#parts.limits.management(principal)));
+    this.#assertAccess(principal);
+    if (this.#route.path === '/api/servers') signed.namedUser = readNamedUser(request);
+  }
+
+  async #identify(request: FastifyRequest): Promise<Principal> {
+    try {
+      return await identifyRequest({ headers: request.headers, rawHeaders: request.raw.rawHeaders }, this.#parts);
+    } catch (error) {
+      const refusal = asRefusal(error);
+      if (refusal !== undefined && (refusal.status === 401 || refusal.status === 403)) {
+        await this.#parts.trail.signInFailed({ address: request.ip, requestId: request.id, reason: refusal.reason });
+      }
+      throw error;
+    }
+  }
+
+  #assertAccess({ kind }: Principal): void {
+    if (this.#route.access.some((allowed) => allowed === kind)) return;
+    throw new Refusal('FORBIDDEN', `This needs ${whoMay(this.#route)}`, { reason: 'kind_not_allowed' });
+  }
+
+  async answer(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+    if (this.#isPublic) {
+      const answer = await (this.#handler as unknown as PublicHandler<RouteDefinition>)(this.#parts);
+      return reply.code(this.#route.status).type('application/json; charset=utf-8').send(answer);
+    }
+    const signed = this.#signed.get(request);
+    if (signed === undefined) throw new Error('a handler was reached without sign-in');
+    const { status, body, isReplay } = await this.#run(request, signed);
+    if (isReplay) void reply.header(headers.replayed, 'true');
+    return reply.code(status).send(body);
+  }
+
+  /** Whatever went wrong, unreadable bodies included: recorded once the caller is known, then answered. */
+  async refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const signed = this.#signed.get(request);
+    if (signed !== undefined) await this.#recordRefusal(request, signed, error);
+    return replyError(error, request, reply, this.#parts.log);
+  }
+
+  async #run(request: FastifyRequest, signed: Signed): Promise<Answer> {
+    const route = this.#route;
+    const input = readInput(route, request);
+    const key = route.method === 'POST' ? readIdempotencyKey(request) : undefined;
+    const event = () => this.#eventOf(request, signed, 'ok');
+    if (route.db === 'plain') {
+      // Nothing to claim: such a route reads, or may be sent twice without harm.
+      const { ctx, topics } = this.#context(request, signed, undefined);
+      const body = await this.#handle(input, ctx);
+      if (route.audit !== null || topics.size > 0) await ctx.scoped((tx) => this.#finish(tx, event(), topics));
+      return { status: route.status, body, isReplay: false };
+    }
+    const { keyring } = this.#parts;
+    return this.#transaction(signed.principal, async (tx) => {
+      const claim =
+        key === undefined
+          ? undefined
+          : claimOf(keyring, { route, key, input, principal: signed.principal, namedUser: signed.namedUser });
+      const stored = claim && (await claimOrReplay(tx, keyring, claim));
+      if (stored !== undefined) return { status: stored.status, body: stored.reply, isReplay: true };
+      const { ctx, topics } = this.#context(request, signed, tx);
+      const body = await this.#handle(input, ctx);
+      if (claim !== undefined) await keepReply(tx, keyring, claim, route, body);
+      await this.#finish(tx, event(), topics);
+      return { status: route.status, body, isReplay: false };
+    });
+  }
+
+  #transaction<T>(principal: Principal, fn: (tx: Db) => Promise<T>): Promise<T> {
+    return withScope(this.#parts.db, { account: principal.accountId, user: managedUser(principal) }, fn);
+  }
+
+  #context(request: FastifyRequest, signed: Signed, tx: Db | undefined): { ctx: Ctx; topics: Set<Topic> } {
+    const topics = new Set<Topic>();
+    const ctx: Ctx = {
+      parts: this.#parts,
+      principal: signed.principal,
+      namedUser: signed.namedUser,
+      requestId: request.id,
+      get db(): Db {
+        if (tx === undefined) throw new Error('a route declared plain has no transaction: use scoped');
+        return tx;
+      },
+      scoped: (fn) => {
+        // On the embedded database a second transaction would wait for the first, which waits for it.
+        if (tx !== undefined) throw new Error('this route has a transaction: use db');
+        return this.#transaction(signed.principal, fn);
+      },
+      note: (more) => void Object.assign(signed.note, more),
+      changed: (topic) => void topics.add(topic),
+    };
+    return { ctx, topics };
+  }
+
+  async #handle(input: RouteInput<RouteDefinition>, ctx: Ctx): Promise<unknown> {
+    const body = await this.#handler(input, ctx);
+    if (this.#checkReplies) {
+      const parsed = this.#route.reply.safeParse(body);
+      if (!parsed.success)
+        throw new Error(
+          `${this.#route.method} ${this.#route.path} breaks its contract: ${JSON.stringify(parsed.error.issues)}`,
+        );
+    }
+    return body;
+  }
+
+  /** Last in the transaction: the event, and what caches are told with the commit. */
+  async #finish(tx: Db, event: AuditEntry | undefined, topics: ReadonlySet<Topic>): Promise<void> {
+    if (event !== undefined) await recordEvent(tx, event);
+    for (const topic of topics) await this.#parts.db.changes.publish(tx, topic);
+  }
+
+  #eventOf(
+    request: FastifyRequest,
+    signed: Signed,
+    outcome: AuditEntry['outcome'],
+    reason?: string,
+  ): AuditEntry | undefined {
+    const { principal, note } = signed;
+    // An attempt to act for somebody else is an event even where nothing would have changed.
+    const action = this.#route.audit ?? (reason === otherUser ? 'user.override' : null);
+    if (action === null) return undefined;
+    const { attemptedUser, ...details } = note.details ?? {};
+    return {
+      accountId: principal.accountId,
+      actor: { keyId: principal.keyId, kind: principal.kind, userId: principal.userId },
+      action,
+      outcome,
+      userId: note.userId,
+      attemptedUser: typeof attemptedUser === 'string' ? attemptedUser : undefined,
+      target: note.target,
+      reason,
+      requestId: request.id,
+      address: request.ip,
+      details,
+    };
+  }
+
+  /** After the rollback, in a transaction of its own. Never hides the error it tells about. */
+  async #recordRefusal(request: FastifyRequest, signed: Signed, error: unknown): Promise<void> {
+    const refusal = asRefusal(error);
+    const failed = refusal === undefined || refusal.status >= 500;
+    const event = this.#eventOf(request, signed, failed ? 'failed' : 'refused', refusal?.reason ?? 'INTERNAL_ERROR');
+    if (event !== undefined) await this.#parts.trail.refused(event);
+  }
+}
+
+const kindNames = { adm: 'an admin', ent: 'an enterprise', std: 'a standard', public: 'no' } as const;
+
+/** `an admin or an enterprise key`. */
+function whoMay(route: RouteDefinition): string {
+  const names = route.access.map((kind) => kindNames[kind]);
+  return `${names.length > 1 ? `${names.slice(0, -1).join(', ')} or ${names.at(-1)}` : names[0]} key`;
+}

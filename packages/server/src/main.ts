@@ -1,0 +1,59 @@
+// The gateway as a process: reads the configuration, starts, says where it is, and ends in order. The only file that exits and prints.
+import { ConfigError, loadConfig } from './config.ts';
+import { createGateway, type Gateway } from './app.ts';
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+const complain = (text: string): void => void process.stderr.write(`${text}\n`);
+const shutdownMs = 15_000;
+
+function welcome(gateway: Gateway, url: string): void {
+  const { config } = gateway.parts;
+  const where = config.database.kind === 'postgres' ? 'PostgreSQL' : (config.database.dir ?? 'memory');
+  say(`MCP Valet ${gateway.parts.version} listens on ${url}`);
+  say(`Data: ${where}`);
+  for (const warning of gateway.warnings) complain(`Warning: ${warning}`);
+  if (gateway.generatedMasterKeyFile !== undefined) {
+    say(`Master key: ${gateway.generatedMasterKeyFile} (written now; without it no stored secret can be opened, so keep a copy apart from the data)`);
+  }
+  const key = gateway.generatedApiKey;
+  if (key === undefined) return;
+  say('\nAdmin API key, shown this once:\n');
+  say(`  ${key}\n`);
+  say('Try it:\n');
+  say(`  curl ${url}/api/me -H 'Authorization: Bearer ${key}'\n`);
+}
+
+async function run(): Promise<void> {
+  const gateway = await createGateway(loadConfig());
+  let isStopping = false;
+  const stop = (): void => {
+    if (isStopping) process.exit(1);
+    isStopping = true;
+    // Whatever hangs, the process ends in time.
+    setTimeout(() => process.exit(1), shutdownMs).unref();
+    gateway.close().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        complain(`Shutdown failed: ${error instanceof Error ? error.name : 'unknown error'}`);
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (error: unknown) => {
+      gateway.parts.log.fatal({ event, name: error instanceof Error ? error.name : typeof error }, 'last_resort');
+      if (error instanceof Error) gateway.parts.log.debug({ at: error.stack?.split('\n').slice(1, 6) }, 'last_resort_at');
+      process.exit(1);
+    });
+  }
+  const url = await gateway.listen();
+  welcome(gateway, url);
+}
+
+run().catch((error: unknown) => {
+  // Configuration, key and lock errors are written for the operator; anything else shows its name and message once, before any request.
+  complain(error instanceof ConfigError ? error.message : `MCP Valet cannot start: ${error instanceof Error ? error.message : String(error)}`);
+  process.exit(1);
+});

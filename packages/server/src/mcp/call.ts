@@ -1,0 +1,243 @@
+// The only file that knows the order of a call. It reads like the list of the architecture page:
+//   effective user -> permit -> decide -> claim and intent -> open the secret -> forward -> outcome.
+// Guarantee: nothing is opened before the decision, nothing is sent before the intent is committed, nothing is executed twice under one
+// idempotency key, and every intent gets an outcome. A tool never fetches a secret: it is handed an upstream that was opened for it.
+import { metaKeys } from '@mcp-valet/shared';
+import { redactText } from '../audit/redact.ts';
+import type { Upstream } from '../connectors/backend.ts';
+import { openUpstream } from '../connectors/forward.ts';
+import { findDataKey } from '../credentials/find-data-key.ts';
+import type { CallOutcome, CallIntent, ClaimPlace, StandingClaim } from '../db/hot-path.ts';
+import type { ConnectorRecord, CredentialRecord } from '../identity/records.ts';
+import { newId } from '../ids.ts';
+import { limitHeaders, type Permit } from '../rate-limits/take.ts';
+import { Refusal } from '../refusal.ts';
+import { decide } from '../restrictions/decide.ts';
+import { type Answer, answerOfFailure, decodeAnswer, encodeAnswer } from './answer.ts';
+import { resolveCaller, rulesOf } from './caller.ts';
+import { chooseCredential } from './catalog.ts';
+import { startClock } from './clock.ts';
+import { canonicalJson, type RpcError } from './jsonrpc.ts';
+import type { CallRequest, UserCall } from './request.ts';
+import { noteEvent } from './trail.ts';
+
+/** What a tool, prompt or resource says about one call of it before anything happens. */
+export interface Step {
+  /** For the journal: the tool's name, or the method and name. */
+  label: string;
+  /** What it touches; null for meta tools that touch no connector. */
+  target: { connector: ConnectorRecord; action?: string } | null;
+  /** Where what is hidden must look like what does not exist: thrown instead of the refusal. The trail hears the refusal all the same. */
+  hiddenAs?: RpcError | undefined;
+  /** What the caller sent: digested, never stored. */
+  input: unknown;
+  /** Whose credential it needs; `none` for steps that send nothing. */
+  credential: { use: 'none' } | { use: 'choose'; argument?: string | undefined };
+  /** Reads only our own data: one complete row instead of intent and outcome. */
+  isLocalRead: boolean;
+  timeoutMs: number;
+  run(upstream: Upstream | null, signal: AbortSignal, call: UserCall): Promise<Answer>;
+}
+
+const noCredentials = (call: UserCall, connector: ConnectorRecord): Refusal =>
+  new Refusal('CREDENTIALS_REQUIRED', `No credentials found for ${call.user.record.username} on connector ${connector.id}`, {
+    reason: 'credential_missing',
+  });
+const reauth = (call: UserCall, connector: ConnectorRecord): Refusal =>
+  new Refusal('REAUTH_REQUIRED', `The credentials of ${call.user.record.username} for connector ${connector.id} are no longer accepted`, {
+    reason: 'credential_dead',
+  });
+
+/** One call of the effective user. `plan` finds the step once the user is known; it may throw RpcError or Refusal. */
+export async function runCall(request: CallRequest, plan: (call: UserCall) => Promise<Step>): Promise<{ call: UserCall; answer: Answer }> {
+  const call = await resolveCaller(request, true);
+  const permit = await takePermit(call);
+  const leave = call.parts.limits.enter(call.principal.accountId, call.user.record.id);
+  try {
+    Object.assign(call.replyHeaders, limitHeaders(permit));
+    const step = await plan(call);
+    const refused = decideStep(call, step);
+    if (refused !== undefined) {
+      await recordRefused(call, step, refused);
+      throw step.hiddenAs ?? refused;
+    }
+    return { call, answer: step.isLocalRead ? await runLocal(call, step) : await runJournaled(call, step) };
+  } finally {
+    leave();
+  }
+}
+
+async function takePermit(call: UserCall): Promise<Permit> {
+  const { server, principal, user, parts } = call;
+  const own = server?.rateLimit ? { serverId: server.id, ...server.rateLimit } : null;
+  try {
+    return await parts.limits.call(principal.accountId, user.record.id, own);
+  } catch (error) {
+    if (error instanceof Refusal) {
+      noteEvent(call, { action: 'call.refuse', outcome: 'refused', userId: user.record.id, reason: error.reason });
+    }
+    throw error;
+  }
+}
+
+function decideStep(call: UserCall, step: Step): Refusal | undefined {
+  if (step.target === null) return undefined;
+  const { connector, action } = step.target;
+  const decision = decide(rulesOf(call), { connector: connector.id, action });
+  return decision.allowed ? undefined : new Refusal('FORBIDDEN', decision.message, { reason: decision.reason, word: 'not_allowed' });
+}
+
+function intentOf(call: UserCall, step: Step, leaseMs: number): CallIntent {
+  const { principal, user, server, parts } = call;
+  return {
+    id: newId('call'),
+    accountId: principal.accountId,
+    userId: user.record.id,
+    actorKeyId: principal.keyId,
+    attemptedUser: user.attempted ?? undefined,
+    serverId: server?.id,
+    connectorId: step.target?.connector.id,
+    // The caller's own text until the tool is found: what looks like a token must not be kept.
+    tool: redactText(step.target?.action ?? step.label),
+    argsDigest: parts.keyring.digest('args', canonicalJson(step.input)),
+    lane: call.lane,
+    requestId: call.requestId,
+    address: call.address,
+    leaseMs,
+  };
+}
+
+/** A refusal by policy: a complete row in the journal, and an event in the trail. */
+async function recordRefused(call: UserCall, step: Step, refusal: Refusal): Promise<void> {
+  const { parts, user } = call;
+  const completed: CallOutcome = { outcome: 'refused', reason: refusal.reason, latencyMs: 0 };
+  noteEvent(call, {
+    action: 'call.refuse',
+    outcome: 'refused',
+    userId: user.record.id,
+    attemptedUser: user.attempted ?? undefined,
+    reason: refusal.reason,
+    target: [step.target?.connector.id, step.target?.action].filter(Boolean).join('.'),
+  });
+  await parts.journal.begin({ ...intentOf(call, step, 0), completed });
+}
+
+async function runLocal(call: UserCall, step: Step): Promise<Answer> {
+  const clock = startClock(step.timeoutMs, call.signal);
+  let answer: Answer;
+  try {
+    answer = await step.run(null, clock.signal, call);
+  } catch (error) {
+    answer = answerOfFailure(error, call, step.target?.connector.id, clock);
+  } finally {
+    clock.stop();
+  }
+  await call.parts.journal.begin({ ...intentOf(call, step, 0), completed: { ...answer.outcome, latencyMs: clock.elapsedMs() } });
+  return answer;
+}
+
+async function runJournaled(call: UserCall, step: Step): Promise<Answer> {
+  const { parts, idempotencyKey } = call;
+  const intent = intentOf(call, step, step.timeoutMs + 10_000);
+  const place: ClaimPlace | undefined =
+    idempotencyKey === undefined ? undefined : { user: call.user.record.id, scope: call.server?.id ?? call.lane, key: idempotencyKey };
+  const credential = await pickCredential(call, step);
+  if (credential !== null && !(credential instanceof Refusal)) intent.credentialId = credential.id;
+  if (place !== undefined) {
+    const fingerprint = parts.keyring.digest('call', step.label, canonicalJson(step.input), step.target?.connector.id ?? '');
+    intent.claim = { ...place, fingerprint };
+  }
+  const standing = await parts.journal.begin(intent);
+  if (standing !== undefined) return replay(call, place, standing);
+
+  const clock = startClock(step.timeoutMs, call.signal);
+  let answer: Answer | undefined;
+  try {
+    if (credential instanceof Refusal) throw credential;
+    answer = await runStep(call, step, credential, clock.signal);
+  } catch (error) {
+    answer = answerOfFailure(error, call, step.target?.connector.id, clock);
+  } finally {
+    clock.stop();
+    const settled = answer ?? answerOfFailure(undefined, call, step.target?.connector.id, clock);
+    await parts.journal.end({
+      id: intent.id,
+      accountId: intent.accountId,
+      ...settled.outcome,
+      latencyMs: clock.elapsedMs(),
+      ...(place && { claim: { ...place, ...claimEnd(settled, await sealed(call, place, credential, settled)) } }),
+    });
+  }
+  return answer;
+}
+
+async function runStep(call: UserCall, step: Step, credential: CredentialRecord | null, signal: AbortSignal): Promise<Answer> {
+  if (step.target === null || step.credential.use === 'none') return step.run(null, signal, call);
+  const upstream = await openUpstream(call.parts.vault, step.target.connector, call.user.record, credential, call.session);
+  return step.run(upstream, signal, call);
+}
+
+/** The credential that the call will use, null when it needs none, or why there is none. Chosen before the intent, which names it. */
+async function pickCredential(call: UserCall, step: Step): Promise<CredentialRecord | Refusal | null> {
+  if (step.target === null || step.credential.use === 'none') return null;
+  const { connector } = step.target;
+  const choice = await chooseCredential(call, connector, step.credential.argument);
+  switch (choice.kind) {
+    case 'use':
+      return choice.credential;
+    case 'none':
+      return null;
+    case 'missing':
+      return noCredentials(call, connector);
+    case 'reauth':
+      return reauth(call, connector);
+  }
+}
+
+async function sealed(call: UserCall, place: ClaimPlace, credential: CredentialRecord | Refusal | null, answer: Answer): Promise<Uint8Array | undefined> {
+  if (answer.keep !== 'done') return undefined;
+  const bytes = encodeAnswer(answer);
+  if (bytes === undefined) return undefined;
+  const { accountId } = call.principal;
+  const secret = credential instanceof Refusal ? undefined : credential?.secrets[0];
+  const dataKey = secret && {
+    id: secret.dataKeyId,
+    accountId,
+    userId: place.user,
+    kekVersion: secret.kekVersion,
+    wrapped: secret.wrappedDataKey,
+  };
+  return call.parts.vault.sealAnswer({ account: accountId, ...place }, bytes, dataKey);
+}
+
+function claimEnd(answer: Answer, bytes: Uint8Array | undefined) {
+  // A missing credential is no outcome: the same key may be used again after connecting.
+  if (answer.keep === 'released') return { state: 'released' as const };
+  if (answer.keep === 'unknown') return { state: 'unknown' as const };
+  return { state: 'done' as const, status: 200, answer: bytes };
+}
+
+async function replay(call: UserCall, place: ClaimPlace | undefined, standing: StandingClaim): Promise<Answer> {
+  switch (standing.state) {
+    case 'running':
+      throw new Refusal('IDEMPOTENCY_IN_PROGRESS', 'The first call with this Idempotency-Key is still running', { retryAfterMs: 1000 });
+    case 'mismatch':
+      throw new Refusal('IDEMPOTENCY_MISMATCH', 'This Idempotency-Key was used for another call');
+    case 'unknown':
+      throw new Refusal('OUTCOME_UNKNOWN', 'Outcome unknown: the first call with this Idempotency-Key did not report back and is not repeated');
+    case 'done': {
+      const account = call.principal.accountId;
+      const bytes =
+        standing.answer &&
+        place &&
+        (await call.parts.vault.openAnswer({ account, ...place }, standing.answer, (id) => findDataKey(call.parts.db, account, place.user, id)));
+      if (bytes === undefined) {
+        throw new Refusal('ANSWER_NOT_KEPT', 'The first call with this Idempotency-Key ran once; its answer was not kept');
+      }
+      call.replyHeaders['idempotent-replayed'] = 'true';
+      const answer = decodeAnswer(bytes);
+      const meta = { ...(answer.result['_meta'] as Record<string, unknown> | undefined), [metaKeys.replayed]: true };
+      return { ...answer, result: { ...answer.result, _meta: meta } };
+    }
+  }
+}

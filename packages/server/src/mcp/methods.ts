@@ -1,0 +1,246 @@
+// What each MCP method answers, for both lanes: the final result, or a thrown RpcError. Transport, eras' headers and framing are the lanes'
+// business; who may do what is decided in `call.ts` and `catalog.ts`.
+import { envelopeKeys, legacyVersions, metaKeys, modernVersion } from '@mcp-valet/shared';
+import { limitHeaders } from '../rate-limits/take.ts';
+import { Refusal } from '../refusal.ts';
+import { UpstreamFailure } from '../connectors/backend.ts';
+import type { ListKind } from '../connectors/lists.ts';
+import { paramHeaderMismatch, scanParamHeaders } from '../connectors/param-headers.ts';
+import type { ConnectorRecord } from '../identity/records.ts';
+import type { Answer } from './answer.ts';
+import { runCall } from './call.ts';
+import { resolveCaller } from './caller.ts';
+import { chooseCredential, findPublished, listPublished, prefixOf } from './catalog.ts';
+import { isObject, RpcError } from './jsonrpc.ts';
+import { publishedUri } from './names.ts';
+import { type CallRequest, isDirect, type UserCall } from './request.ts';
+import { isToolRefusal, refusalToResult, refusalToRpc, type ServerInfo, shapeResult, shapeToolResult, withFallback } from './result.ts';
+import { openCursor, openRequestState, sealCursor, sealRequestState, type StateBinding } from './state.ts';
+import { isMetaTool, metaToolList, planMetaTool } from './tools/index.ts';
+import { promptStep, type Relay, toolStep } from './upstream-step.ts';
+
+export type Params = Record<string, unknown>;
+type Result = Record<string, unknown>;
+/** What a lane adds to a call: listeners for what the upstream says before its result. */
+export type LaneRelay = Pick<Relay, 'onNotification' | 'wantsProgress' | 'logLevel' | 'ask'>;
+
+const pageSize = 1000;
+const maxVendorMeta = 8 * 1024;
+
+export const serverInfoOf = ({ server, parts }: CallRequest): ServerInfo => ({
+  name: 'MCP Valet',
+  ...(server !== null && { title: server.name }),
+  version: parts.version,
+});
+
+/** What an endpoint can do. Direct mode proxies lists that may change; a stateless 2025 request can hear of nothing. */
+export function capabilitiesOf(request: CallRequest, options: { hasStream: boolean }): Record<string, unknown> {
+  const changes = options.hasStream ? { listChanged: true } : {};
+  if (!isDirect(request)) return { tools: changes, prompts: {}, resources: {} };
+  return {
+    tools: changes,
+    prompts: changes,
+    resources: { ...changes, ...(options.hasStream && { subscribe: true }) },
+    completions: {},
+    ...(options.hasStream && { logging: {} }),
+  };
+}
+
+const instructionsOf = (request: CallRequest): Result => {
+  const text = request.server?.customInstructions ?? undefined;
+  return text === undefined ? {} : { instructions: text };
+};
+
+/** The effective user of a request that only reads lists, and a permit of the lists' own limit. */
+export async function resolveReader(request: CallRequest): Promise<UserCall> {
+  const call = await guarded(request, () => resolveCaller(request, false));
+  const permit = await guarded(request, () => call.parts.limits.list(call.principal.accountId, call.user.record.id));
+  Object.assign(request.replyHeaders, limitHeaders(permit));
+  return call;
+}
+
+/** Turns our refusals into the JSON-RPC errors of this plane. */
+async function guarded<T>(request: CallRequest, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    if (error instanceof Refusal) throw refusalToRpc(error, request.requestId);
+    throw error;
+  }
+}
+
+export const finish = (call: UserCall, result: Result, ttlMs?: number): Result =>
+  shapeResult(withFallback(result, call.user.fallback), { era: call.era, serverInfo: serverInfoOf(call), ttlMs });
+
+export async function initialize(request: CallRequest, params: Params, options: { hasStream: boolean }): Promise<Result> {
+  await resolveReader(request);
+  const asked = params['protocolVersion'];
+  if (typeof asked !== 'string' || !isObject(params['capabilities']) || !isObject(params['clientInfo'])) {
+    throw new RpcError(-32602, 'initialize needs protocolVersion, capabilities and clientInfo');
+  }
+  const isKnown = (legacyVersions as readonly string[]).includes(asked);
+  return {
+    protocolVersion: isKnown ? asked : legacyVersions.at(-1),
+    capabilities: capabilitiesOf(request, options),
+    serverInfo: serverInfoOf(request),
+    ...instructionsOf(request),
+  };
+}
+
+export async function ping(request: CallRequest): Promise<Result> {
+  await resolveReader(request);
+  return {};
+}
+
+export async function discover(request: CallRequest): Promise<Result> {
+  const call = await resolveReader(request);
+  const result = {
+    supportedVersions: [modernVersion],
+    capabilities: capabilitiesOf(request, { hasStream: true }),
+    ...instructionsOf(request),
+  };
+  return finish(call, result, 60_000);
+}
+
+const listFields: Record<ListKind, string> = { tools: 'tools', prompts: 'prompts', resources: 'resources', templates: 'resourceTemplates' };
+
+/** One of the four lists, filtered for this user. */
+export async function listItems(request: CallRequest, kind: ListKind, params: Params): Promise<Result> {
+  const call = await resolveReader(request);
+  const cursor = params['cursor'];
+  if (cursor !== undefined && typeof cursor !== 'string') throw new RpcError(-32602, 'cursor must be a string');
+  const from = cursor === undefined ? 0 : openCursor(call, kind, cursor);
+  const field = listFields[kind];
+  if (!isDirect(call)) return finish(call, { [field]: kind === 'tools' ? metaToolList : [] }, 60_000);
+  const { items, ttlMs, unavailable } = await listPublished(call, kind);
+  const page = items.slice(from, from + pageSize).map((item) => (call.era === 'legacy' ? legacyItem(item) : item));
+  const next = from + pageSize < items.length ? { nextCursor: sealCursor(call, kind, from + pageSize) } : {};
+  const meta = unavailable.length > 0 ? { _meta: { [metaKeys.unavailable]: unavailable } } : {};
+  return finish(call, { [field]: page, ...next, ...meta }, ttlMs);
+}
+
+/** A non-object outputSchema cannot be expressed in the 2025 era. */
+function legacyItem(item: Record<string, unknown>): Record<string, unknown> {
+  const { outputSchema, ...rest } = item;
+  if (outputSchema === undefined || (isObject(outputSchema) && (outputSchema['type'] ?? 'object') === 'object')) return item;
+  return rest;
+}
+
+const declarable = ['elicitation', 'sampling', 'roots'];
+
+/** Of what the caller declared, what may be declared upstream: never more, and nothing that would bind us. */
+function declaredCapabilities(request: CallRequest, meta: Record<string, unknown>): Record<string, unknown> {
+  if (request.era === 'legacy') return {};
+  const declared = meta[envelopeKeys.clientCapabilities];
+  return isObject(declared) ? Object.fromEntries(Object.entries(declared).filter(([key]) => declarable.includes(key))) : {};
+}
+
+const reserved = /^(?:[a-z0-9.-]+\.)?(?:modelcontextprotocol|mcp)(?:\.[a-z0-9.-]+)?\/|^mcp-valet\/|^progressToken$|^baggage$/i;
+
+function travellingMeta(meta: Record<string, unknown>): Record<string, unknown> | undefined {
+  const entries = Object.entries(meta).filter(([key]) => !reserved.test(key));
+  if (entries.length === 0) return undefined;
+  const kept = Object.fromEntries(entries);
+  return JSON.stringify(kept).length <= maxVendorMeta ? kept : undefined;
+}
+
+/** Everything of the caller that an upstream call carries, with the sealing of interactive state bound to this very call. */
+export async function relayOf(call: UserCall, connector: ConnectorRecord, params: Params, binding: Omit<StateBinding, 'connectorId' | 'credentialId'>, lane: LaneRelay): Promise<Relay> {
+  const meta = isObject(params['_meta']) ? params['_meta'] : {};
+  const clientCapabilities = declaredCapabilities(call, meta);
+  const publishUri = isDirect(call) ? (uri: string) => publishedUri(connector.id, uri, prefixOf(call)) : undefined;
+  const base: Relay = { clientCapabilities, meta: travellingMeta(meta), publishUri, ...lane };
+  if (call.era === 'legacy') return base;
+  const choice = await chooseCredential(call, connector);
+  const bound: StateBinding = { ...binding, connectorId: connector.id, credentialId: choice.kind === 'use' ? choice.credential.id : null };
+  const retry = {
+    ...(params['inputResponses'] !== undefined && { inputResponses: params['inputResponses'] }),
+    ...(params['requestState'] !== undefined && { requestState: openRequestState(call, bound, params['requestState']) }),
+  };
+  return { ...base, sealState: (state) => sealRequestState(call, bound, state), ...(Object.keys(retry).length > 0 && { retry }) };
+}
+
+/** The result of a call in its final form; refusals of tools/call that an agent can act on become tool results. */
+function settle(call: UserCall, answer: Answer, method: 'tools/call' | 'prompts/get' | 'resources/read'): Result {
+  const { error } = answer;
+  const isTool = method === 'tools/call';
+  if (error instanceof RpcError) throw error;
+  if (error !== null && !(isTool && isToolRefusal(error))) throw refusalToRpc(error, call.requestId);
+  const result = error === null ? answer.result : refusalToResult(error, call.requestId);
+  if (answer.inputRequired) {
+    return shapeResult(result, { era: call.era, serverInfo: serverInfoOf(call), resultType: 'input_required' });
+  }
+  const shaped = isTool ? shapeToolResult(result, call.era) : result;
+  return finish(call, shaped, method === 'resources/read' ? 0 : undefined);
+}
+
+export async function runMethod(
+  request: CallRequest,
+  method: 'tools/call' | 'prompts/get' | 'resources/read',
+  plan: Parameters<typeof runCall>[1],
+): Promise<Result> {
+  try {
+    const { call, answer } = await runCall(request, plan);
+    return settle(call, answer, method);
+  } catch (error) {
+    if (error instanceof UpstreamFailure) {
+      // Only a list that had to be read first can fail here: nothing ran.
+      const refusal = new Refusal('UPSTREAM_UNREACHABLE', 'Upstream unreachable', { reason: `upstream_${error.kind}` });
+      if (method === 'tools/call') return unplaced(request, refusal);
+      throw refusalToRpc(refusal, request.requestId);
+    }
+    if (!(error instanceof Refusal)) throw error;
+    if (method === 'tools/call' && isToolRefusal(error)) return unplaced(request, error);
+    throw refusalToRpc(error, request.requestId);
+  }
+}
+
+/** A refused tools/call as a result, before a step existed. */
+const unplaced = (request: CallRequest, refusal: Refusal): Result =>
+  shapeResult(refusalToResult(refusal, request.requestId), { era: request.era, serverInfo: serverInfoOf(request) });
+
+const unknown = (thing: string, name: string): RpcError => new RpcError(-32602, `Unknown ${thing}: ${name}`);
+
+export function callTool(request: CallRequest, params: Params, lane: LaneRelay = {}): Promise<Result> {
+  const { name } = params;
+  const args = params['arguments'] ?? {};
+  if (typeof name !== 'string') throw new RpcError(-32602, 'name must be a string');
+  if (!isObject(args)) throw new RpcError(-32602, 'arguments must be an object');
+  return runMethod(request, 'tools/call', async (call) => {
+    const binding = { method: 'tools/call', name, params: { name, arguments: args } };
+    if (!isDirect(call)) {
+      if (!isMetaTool(name)) throw unknown('tool', name);
+      const connectorId = args['connectorId'];
+      const all = await call.parts.directory.connectors(call.principal.accountId);
+      const connector = typeof connectorId === 'string' ? all.get(connectorId) : undefined;
+      const relay = connector === undefined ? {} : await relayOf(call, connector, params, binding, lane);
+      return planMetaTool(name, args, call, relay);
+    }
+    const entry = await findPublished(call, 'tools', name);
+    if (entry === undefined) throw unknown('tool', name);
+    if (call.era === 'modern') checkParamHeaders(call, entry.named.item['inputSchema'], args);
+    const relay = await relayOf(call, entry.connector, params, binding, lane);
+    const target = { connector: entry.connector, item: entry.named.item, arguments: args };
+    return { ...toolStep(call, target, name, relay), hiddenAs: unknown('tool', name) };
+  });
+}
+
+function checkParamHeaders(call: UserCall, schema: unknown, args: Record<string, unknown>): void {
+  const scan = scanParamHeaders(schema);
+  const mismatch = scan.valid ? paramHeaderMismatch(scan.headers, args, call.header) : undefined;
+  if (mismatch === undefined) return;
+  throw new RpcError(-32020, `Bad Request: the request headers and body disagree: ${mismatch.body}`, { status: 400, data: { mismatch } });
+}
+
+export function getPrompt(request: CallRequest, params: Params, lane: LaneRelay = {}): Promise<Result> {
+  const { name } = params;
+  if (typeof name !== 'string') throw new RpcError(-32602, 'name must be a string');
+  return runMethod(request, 'prompts/get', async (call) => {
+    const entry = isDirect(call) ? await findPublished(call, 'prompts', name) : undefined;
+    if (entry === undefined) throw unknown('prompt', name);
+    const args = params['arguments'];
+    const binding = { method: 'prompts/get', name, params: { name, arguments: args } };
+    const relay = await relayOf(call, entry.connector, params, binding, lane);
+    return { ...promptStep(call, entry.connector, entry.named.name, args, relay), hiddenAs: unknown('prompt', name) };
+  });
+}
