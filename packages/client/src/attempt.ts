@@ -1,0 +1,170 @@
+// One request, once: headers out, bounded body in, one timer over both. Knows nothing of retries or envelopes.
+// Whatever the transport throws ends here: its errors print headers and bodies.
+import type { KyInstance } from 'ky';
+import { connectionError } from './connection.ts';
+import { AbortError, RedirectError, ResponseError, TimeoutError, ValetError } from './errors.ts';
+import { type Answer, about, type CallContext, requestIdOf } from './respond.ts';
+import { SseParser } from './sse.ts';
+
+export interface AttemptRequest {
+  http: KyInstance;
+  method: string;
+  url: string;
+  /** Headers of this attempt; asked under the timer, because the caller's token function may hang. */
+  headers: () => Promise<Record<string, string>>;
+  body: string | undefined;
+  /** Milliseconds of silence allowed: for the whole attempt, on a stream between two events. */
+  timeoutMs: number;
+  /** Milliseconds until the deadline of the call. */
+  remainingMs: number | undefined;
+  signal: AbortSignal | undefined;
+  maxBytes: number;
+  context: CallContext;
+  idempotencyKey: string | undefined;
+  /** Given each event of a stream; true when it was the answer. */
+  onEvent: ((data: string) => boolean) | undefined;
+  fetchOptions: Readonly<Record<string, unknown>>;
+}
+
+const maxErrorBytes = 64 * 1024;
+
+export async function attempt(request: AttemptRequest): Promise<Answer> {
+  const { context, signal, timeoutMs } = request;
+  const controller = new AbortController();
+  const deadlineAt = performance.now() + (request.remainingMs ?? Number.POSITIVE_INFINITY);
+  let started = false;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let giveUp: (error: ValetError) => void = () => undefined;
+  const ended = new Promise<never>((_, reject) => {
+    giveUp = reject;
+  });
+
+  const end = (error: ValetError) => {
+    giveUp(error);
+    controller.abort();
+  };
+  const armTimer = () => {
+    clearTimeout(timer);
+    const left = deadlineAt - performance.now();
+    const kind = left <= timeoutMs ? 'deadline' : 'attempt';
+    timer = setTimeout(() => end(timeout(kind)), Math.max(0, Math.min(left, timeoutMs)));
+    // The socket keeps the process alive, the timer must not.
+    (timer as { unref?: () => void }).unref?.();
+  };
+  const timeout = (kind: 'attempt' | 'deadline') =>
+    new TimeoutError({
+      ...about(context),
+      kind,
+      message: kind === 'deadline' ? 'The deadline of the call has passed' : 'No complete answer within the timeout',
+      ...(!started && { executed: 'no' as const }),
+    });
+  const onAbort = () => end(aborted(request, started));
+
+  const run = async (): Promise<Answer> => {
+    const headers = await request.headers();
+    started = true;
+    const response = await request.http(request.url, {
+      ...request.fetchOptions,
+      method: request.method,
+      headers,
+      signal: controller.signal,
+      ...(request.body !== undefined && { body: request.body }),
+    });
+    return readAnswer(response, request, armTimer);
+  };
+
+  if (signal?.aborted) throw aborted(request, false);
+  signal?.addEventListener('abort', onAbort, { once: true });
+  armTimer();
+  try {
+    return await Promise.race([run(), ended]);
+  } catch (error) {
+    if (error instanceof ValetError) throw error;
+    throw connectionError(error, about(context));
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+/** The error of a fired signal. `sent`: something may already have left. */
+export function aborted(
+  request: Pick<AttemptRequest, 'signal' | 'context' | 'idempotencyKey'>,
+  sent: boolean,
+): AbortError {
+  return new AbortError({
+    message: 'The call was aborted',
+    executed: sent ? 'unknown' : 'no',
+    ...about(request.context),
+    idempotencyKey: request.idempotencyKey,
+    cause: request.signal?.reason,
+  });
+}
+
+async function readAnswer(response: Response, request: AttemptRequest, onProgress: () => void): Promise<Answer> {
+  const { context } = request;
+  const { status, headers } = response;
+  // Browsers hide a redirect as an opaque answer with status 0.
+  if (response.type === 'opaqueredirect' || (status >= 300 && status < 400)) {
+    await response.body?.cancel();
+    throw new RedirectError({ ...about(context), message: 'The server answered with a redirect', status });
+  }
+  const isStream = response.ok && /^text\/event-stream\b/i.test(headers.get('content-type') ?? '');
+  const parser = isStream && request.onEvent ? new SseParser() : undefined;
+  const bytes = response.ok ? request.maxBytes : maxErrorBytes;
+  const onText = (events: string[]) => {
+    if (events.length > 0) onProgress();
+    return events.some((data) => request.onEvent?.(data));
+  };
+  const body = await readBody(response, bytes, parser, onText);
+  if (body === undefined) {
+    throw new ResponseError({
+      message: `The answer is larger than ${bytes} bytes`,
+      code: 'ANSWER_TOO_LARGE',
+      status,
+      requestId: requestIdOf(undefined, headers),
+      executed: 'unknown',
+      ...about(context),
+    });
+  }
+  return { status, headers, bytes: body };
+}
+
+/** All bytes; for a stream only up to the answer. `undefined` when a good answer is too large, cut when an error is. */
+async function readBody(
+  response: Response,
+  maxBytes: number,
+  parser: SseParser | undefined,
+  onEvents: (events: string[]) => boolean,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const reader = response.body?.getReader();
+  if (!reader) return new Uint8Array();
+  const decoder = new TextDecoder();
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  let enough = false;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    size += value.length;
+    chunks.push(value);
+    enough =
+      size > maxBytes || (parser !== undefined && onEvents(parser.push(decoder.decode(value, { stream: true }))));
+    if (enough) break;
+  }
+  if (enough) await reader.cancel();
+  else if (parser) onEvents(parser.end());
+  if (size > maxBytes && response.ok) return undefined;
+  return join(chunks, Math.min(size, maxBytes));
+}
+
+function join(chunks: readonly Uint8Array[], size: number): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for (const chunk of chunks) {
+    const part = chunk.subarray(0, size - at);
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

@@ -1,0 +1,221 @@
+// What callers may set, and the one place where it is checked and completed from the environment. Wrong or conflicting options throw here.
+import { ConfigError } from './errors.ts';
+import { checkBaseUrl, encodeSegment } from './paths.ts';
+import { revealed, type Secret } from './secret.ts';
+import { version } from './version.ts';
+
+/** An API key, or a function that returns the current one; a function is asked before every attempt. */
+export type TokenSource = string | Secret | (() => string | Secret | Promise<string | Secret>);
+
+export interface Logger {
+  debug(message: string): void;
+  info(message: string): void;
+  warn(message: string): void;
+  error(message: string): void;
+}
+
+export type LogLevel = 'off' | 'error' | 'warn' | 'info' | 'debug';
+
+export interface ClientOptions {
+  /** Where the gateway is: `https://mcp.example.com`, with a path prefix if it has one. Else `MCP_VALET_BASE_URL`. */
+  baseUrl?: string | URL;
+  /** The API key. Else `MCP_VALET_API_KEY`. */
+  apiKey?: TokenSource;
+  /** A tokenized server URL, as `servers.create` returned it, instead of `baseUrl` and `apiKey`: for calls only. */
+  accessUrl?: string | Secret;
+  /** Id of the server that calls go to. Default: the aggregate endpoint `/mcp`. */
+  server?: string;
+  /** Milliseconds for one attempt, first byte to last. Default 20,000 for management, 45,000 for executions. */
+  timeout?: number;
+  /** Milliseconds for a whole call with its retries. Default 60,000 for management, 120,000 for executions; `false`: none. */
+  deadline?: number | false;
+  /** How often a failed attempt may be sent again when that is safe. Default 2. */
+  maxRetries?: number;
+  /** Stop retrying for a while when most retries fail. Default true. */
+  retryBudget?: boolean;
+  /** `never`: do not believe a server that promises to honour idempotency keys. Default `auto`. */
+  idempotency?: 'auto' | 'never';
+  /** Largest answer that is read, in bytes. Default 16 MiB. */
+  maxResponseBytes?: number;
+  /** Extra request headers; `null` removes one. Headers that carry identity or framing cannot be set here. */
+  headers?: Readonly<Record<string, string | null>>;
+  /** The `fetch` to use. Default: the global one. */
+  fetch?: typeof globalThis.fetch;
+  /** Passed on to `fetch`: `dispatcher`, `proxy`. */
+  fetchOptions?: Readonly<Record<string, unknown>>;
+  /** Where log lines go. Default: the console. They hold no bodies, header values, query values, tokens or user ids. */
+  logger?: Logger;
+  /** Default `warn`, or `MCP_VALET_LOG`. */
+  logLevel?: LogLevel;
+  /** What to do when the server ran a call as somebody else. Default `throw`: `UserFallbackError`. */
+  onUserFallback?: 'throw' | 'return';
+  /** Allow http to hosts other than loopback. Default false. */
+  allowInsecureHttp?: boolean;
+  /** Allow an API key in a browser, where everybody can read it. Default false. */
+  dangerouslyAllowBrowser?: boolean;
+}
+
+export interface CallOptions {
+  /** Stops waiting. A call that was already sent may still run. */
+  signal?: AbortSignal;
+  /** Milliseconds for one attempt. */
+  timeout?: number;
+  /** Milliseconds for the whole call with its retries; `false`: none. */
+  deadline?: number | false;
+  maxRetries?: number;
+  /** Key of this call, 1-255 visible ASCII characters. Default: random. The same key never runs the same call twice. */
+  idempotencyKey?: string;
+  /** Extra request headers; `null` removes one. */
+  headers?: Readonly<Record<string, string | null>>;
+}
+
+/** Options after checking. `baseUrl` and `token` are absent for a tokenized URL. */
+export interface Config {
+  baseUrl: string | undefined;
+  token: TokenSource | undefined;
+  accessUrl: string | undefined;
+  server: string | undefined;
+  timeoutMs: number | undefined;
+  deadlineMs: number | false | undefined;
+  maxRetries: number;
+  retryBudget: boolean;
+  idempotency: 'auto' | 'never';
+  maxResponseBytes: number;
+  headers: Readonly<Record<string, string>>;
+  fetch: typeof globalThis.fetch | undefined;
+  fetchOptions: Readonly<Record<string, unknown>>;
+  logger: Logger;
+  logLevel: LogLevel;
+  onUserFallback: 'throw' | 'return';
+}
+
+const logLevels: readonly LogLevel[] = ['off', 'error', 'warn', 'info', 'debug'];
+const longestTimerMs = 2_147_483_647;
+const defaultMaxRetries = 2;
+const defaultMaxResponseBytes = 16 * 1024 * 1024;
+
+/** Headers that say who calls, for whom, or how the body is framed: set by options with a check, never as free text. */
+const reserved = new Set([
+  'authorization',
+  'cookie',
+  'host',
+  'connection',
+  'content-length',
+  'content-type',
+  'transfer-encoding',
+  'accept',
+  'x-alloy-userid',
+  'x-alloy-user-token',
+  'x-credential-id',
+  'x-redirect-uri',
+  'x-mcp-server-id',
+  'x-valet-strict-user',
+  'idempotency-key',
+  'valet-idempotency-epoch',
+]);
+
+/** Extra headers in lower case; `null` removes what `base` has. */
+export function mergeHeaders(
+  base: Readonly<Record<string, string>>,
+  extra: Readonly<Record<string, string | null>> | undefined,
+): Record<string, string> {
+  const merged: Record<string, string> = { ...base };
+  for (const [name, value] of Object.entries(extra ?? {})) {
+    const key = name.toLowerCase();
+    if (!/^[a-z0-9!#$%&'*+.^_`|~-]+$/.test(key)) throw new ConfigError({ message: 'headers: not a header name' });
+    if (reserved.has(key)) throw new ConfigError({ message: `headers: ${key} cannot be set as a free header` });
+    if (value === null) delete merged[key];
+    else if (typeof value === 'string' && /^[\t\x20-\x7e]*$/.test(value)) merged[key] = value;
+    else throw new ConfigError({ message: `headers: the value of ${key} must be printable ASCII` });
+  }
+  return merged;
+}
+
+export function checkMs(value: unknown, name: string): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === 'number' && value > 0 && value <= longestTimerMs) return value;
+  throw new ConfigError({ message: `${name} must be milliseconds, more than 0 and at most ${longestTimerMs}` });
+}
+
+export function checkDeadline(value: unknown): number | false | undefined {
+  return value === false ? false : checkMs(value, 'deadline');
+}
+
+export function checkRetries(value: unknown): number | undefined {
+  if (value === undefined) return undefined;
+  if (Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 100) return value as number;
+  throw new ConfigError({ message: 'maxRetries must be an integer from 0 to 100' });
+}
+
+function environment(name: string): string | undefined {
+  const scope = globalThis as { process?: { env?: Record<string, string | undefined> } };
+  // Empty means unset. Edge runtimes have no process, locked-down ones refuse to read it as `undefined`.
+  return scope.process?.env?.[name] || undefined;
+}
+
+/** A page of a browser, not jsdom: there everybody can read the key. */
+function isBrowser(): boolean {
+  const scope = globalThis as { window?: { document?: unknown }; process?: { versions?: { node?: string } } };
+  return scope.window?.document !== undefined && scope.process?.versions?.node === undefined;
+}
+
+/** The guide's form: server URL and token as two values. */
+export function accessUrlOf(serverUrl: string, token: string): string {
+  if (typeof serverUrl !== 'string') throw new ConfigError({ message: 'serverUrl must be a string' });
+  return `${serverUrl.replace(/\/+$/, '')}/${encodeSegment(revealed(token), 'token')}`;
+}
+
+export function resolveOptions(options: ClientOptions): Config {
+  const allowHttp = options.allowInsecureHttp ?? false;
+  const access = options.accessUrl;
+  if (access !== undefined && (options.baseUrl ?? options.apiKey ?? options.server) !== undefined) {
+    throw new ConfigError({ message: 'accessUrl stands alone: it already names the server and the credential' });
+  }
+  const baseUrl = access === undefined ? (options.baseUrl ?? environment('MCP_VALET_BASE_URL')) : undefined;
+  const token = access === undefined ? (options.apiKey ?? environment('MCP_VALET_API_KEY')) : undefined;
+  if (access === undefined && baseUrl === undefined) {
+    throw new ConfigError({ message: 'baseUrl is missing', hint: 'Pass baseUrl or set MCP_VALET_BASE_URL' });
+  }
+  if (access === undefined && (token === undefined || (typeof token !== 'function' && !revealed(token)))) {
+    throw new ConfigError({ message: 'apiKey is missing', hint: 'Pass apiKey or set MCP_VALET_API_KEY' });
+  }
+  if (token !== undefined && typeof token !== 'function') checkToken(token);
+  if (token !== undefined && isBrowser() && !options.dangerouslyAllowBrowser) {
+    throw new ConfigError({ message: 'An API key must not be used in a browser', hint: 'Call from your backend' });
+  }
+  const logLevel = options.logLevel ?? environment('MCP_VALET_LOG') ?? 'warn';
+  if (!logLevels.includes(logLevel as LogLevel))
+    throw new ConfigError({ message: `logLevel must be one of ${logLevels.join(', ')}` });
+  if (options.server !== undefined) encodeSegment(options.server, 'server');
+  const maxResponseBytes = options.maxResponseBytes ?? defaultMaxResponseBytes;
+  if (!(Number.isInteger(maxResponseBytes) && maxResponseBytes > 0)) {
+    throw new ConfigError({ message: 'maxResponseBytes must be a positive integer' });
+  }
+  return {
+    baseUrl: baseUrl === undefined ? undefined : checkBaseUrl(baseUrl, 'baseUrl', allowHttp),
+    token,
+    accessUrl: access === undefined ? undefined : checkBaseUrl(revealed(access), 'accessUrl', allowHttp),
+    server: options.server,
+    timeoutMs: checkMs(options.timeout, 'timeout'),
+    deadlineMs: checkDeadline(options.deadline),
+    maxRetries: checkRetries(options.maxRetries) ?? defaultMaxRetries,
+    retryBudget: options.retryBudget ?? true,
+    idempotency: options.idempotency ?? 'auto',
+    maxResponseBytes,
+    headers: mergeHeaders({ 'user-agent': `mcp-valet-client/${version}` }, options.headers),
+    fetch: options.fetch,
+    fetchOptions: options.fetchOptions ?? {},
+    logger: options.logger ?? console,
+    logLevel: logLevel as LogLevel,
+    onUserFallback: options.onUserFallback ?? 'throw',
+  };
+}
+
+/** The text of a key as it may stand in a header. */
+export function checkToken(token: unknown): string {
+  const text = revealed(token);
+  if (text === undefined || !/^[\x21-\x7e]{1,8192}$/.test(text)) {
+    throw new ConfigError({ message: 'apiKey must be visible ASCII without spaces' });
+  }
+  return text;
+}

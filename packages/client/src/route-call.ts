@@ -1,0 +1,174 @@
+// One route of the contract as a call: positional arguments in, wire form out, reply back in the caller's casing.
+// The reply is data: read, renamed, masked, never trusted further.
+import { type RouteDefinition, toCamel, toSnake } from '@mcp-valet/shared';
+import { type Call, type List, type Page, startCall, startList } from './call.ts';
+import { ValidationError } from './errors.ts';
+import { baseUrlOf, type Operation, plan } from './operation.ts';
+import type { CallOptions } from './options.ts';
+import { makePage, nextPosition } from './page.ts';
+import { checkUserId, fillPath, queryString } from './paths.ts';
+import { maskOneTime } from './redact.ts';
+import { type Answer, type CallContext, isRecord, parseJson, unreadable } from './respond.ts';
+import { revealed } from './secret.ts';
+import { send } from './send.ts';
+import type { Transport } from './transport.ts';
+
+export interface RouteArguments {
+  ids?: Readonly<Record<string, unknown>>;
+  input?: unknown;
+  options?: CallOptions | undefined;
+  userId?: string | undefined;
+}
+
+const pathNames = (route: RouteDefinition): string[] =>
+  [...route.path.matchAll(/\{([^}]+)\}/g)].map((found) => found[1] ?? '');
+
+/** Path ids first, then the input if the route takes one, then options. */
+function positional(route: RouteDefinition, args: readonly unknown[]): RouteArguments {
+  const names = pathNames(route);
+  const ids = Object.fromEntries(names.map((name, at) => [name, args[at]]));
+  const rest = args.slice(names.length);
+  const hasInput = route.body !== undefined || route.query !== undefined;
+  return {
+    ids,
+    input: hasInput ? rest[0] : undefined,
+    options: (hasInput ? rest[1] : rest[0]) as CallOptions | undefined,
+  };
+}
+
+/** A method of a namespace. */
+export function callRoute(
+  transport: Transport,
+  name: string,
+  route: RouteDefinition,
+  args: readonly unknown[],
+): Call<unknown> {
+  const given = () => positional(route, args);
+  return route.items === undefined
+    ? routeCall(transport, name, route, given, (reply) => reply)
+    : routeList(transport, name, route, given);
+}
+
+export function routeCall<T>(
+  transport: Transport,
+  name: string,
+  route: RouteDefinition,
+  given: () => RouteArguments,
+  map: (reply: unknown) => T,
+): Call<T> {
+  return startCall(async () => send(routeOperation(transport, name, route, given(), map), transport));
+}
+
+/** `given` is asked inside the call, so that a wrong argument rejects instead of throwing. */
+export function routeList<T>(
+  transport: Transport,
+  name: string,
+  route: RouteDefinition,
+  given: () => RouteArguments,
+): List<T> {
+  return startList<T>(async () => {
+    const all = given();
+    const query = isRecord(all.input) ? all.input : {};
+    const toPage = (reply: unknown, answer: Answer, context: CallContext): Page<T> => {
+      const items = isRecord(reply) ? reply[route.items ?? ''] : undefined;
+      if (!isRecord(reply) || !Array.isArray(items))
+        throw unreadable(`The answer has no list of ${route.items}`, context, answer);
+      const position = nextPosition(reply, query, items.length);
+      const total = reply['total'];
+      const fetchNext = (): Call<Page<T>> => {
+        if (!position) {
+          return startCall(async () => {
+            throw new ValidationError({ message: 'This is the last page', path: 'next', operation: name });
+          });
+        }
+        const { cursor: _, offset: __, ...filters } = query;
+        return routeList<T>(transport, name, route, () => ({ ...all, input: { ...filters, ...position } }));
+      };
+      return makePage(items as T[], typeof total === 'number' ? total : undefined, position !== undefined, fetchNext);
+    };
+    return send(routeOperation(transport, name, route, all, toPage), transport);
+  });
+}
+
+/** A user named by `undefined` would silently become everybody, or the key's own user. */
+function checkNamedUser(input: unknown): void {
+  if (!isRecord(input)) return;
+  for (const field of ['userId', 'username']) if (field in input) checkUserId(input[field], field);
+}
+
+/** Values of a body that an error must not repeat. */
+function sensitiveOf(body: unknown): string[] {
+  if (!isRecord(body)) return [];
+  const fields = isRecord(body['fields']) ? Object.values(body['fields']) : [];
+  return [body['secretValue'], body['api_key'], ...fields].map(revealed).filter((value) => value !== undefined);
+}
+
+function routeOperation<T>(
+  transport: Transport,
+  name: string,
+  route: RouteDefinition,
+  given: RouteArguments,
+  map: (reply: unknown, answer: Answer, context: CallContext) => T,
+): Operation<T> {
+  const { ids = {}, options } = given;
+  checkNamedUser(given.input);
+  checkNamedUser(ids);
+  const isUsers = route.dialect === 'users';
+  const input = isUsers ? toSnake(given.input) : given.input;
+  if (input !== undefined && !isRecord(input))
+    throw new ValidationError({ message: 'The input must be an object', path: 'input' });
+  const query = route.query ? queryString(input) : '';
+  const body = route.body ? input : undefined;
+  const oneTime = isUsers
+    ? route.oneTime?.map((key) => Object.keys(toCamel({ [key]: 0 }) as object)[0] ?? key)
+    : route.oneTime;
+  return plan<T>(
+    transport,
+    {
+      kind: 'management',
+      name,
+      method: route.method,
+      url: baseUrlOf(transport) + fillPath(route.path, ids) + query,
+      template: route.path,
+      accept: 'application/json',
+      body,
+      authorize: true,
+      repeatable: route.idempotent === true || ['GET', 'PUT', 'DELETE'].includes(route.method),
+      userId: given.userId,
+      sensitive: sensitiveOf(body),
+      reader: () => ({
+        read: (answer, context) => {
+          const reply = readObject(answer, context);
+          return map(maskOneTime(isUsers ? toCamel(reply) : reply, oneTime), answer, context);
+        },
+      }),
+      ...(route.method === 'DELETE' && { done: () => doneReply(route, ids) as T }),
+    },
+    options,
+  );
+}
+
+/** The body of a 2xx: an object, or nothing at all (204). */
+function readObject(answer: Answer, context: CallContext): unknown {
+  let reply: unknown;
+  try {
+    reply = parseJson(answer.bytes);
+  } catch (error) {
+    if (error instanceof SyntaxError) throw unreadable('The answer is not JSON', context, answer);
+    throw error;
+  }
+  if (reply !== undefined && !isRecord(reply)) throw unreadable('The answer is not an object', context, answer);
+  return reply;
+}
+
+/**
+ * The reply of a DELETE whose first attempt got lost and whose second found nothing left: the contract's own literals and the
+ * ids of the path.
+ */
+function doneReply(route: RouteDefinition, ids: Readonly<Record<string, unknown>>): unknown {
+  const { shape } = route.reply as unknown as {
+    shape: Record<string, { _zod: { def: { type: string; values?: unknown[] } } }>;
+  };
+  const reply = Object.entries(shape).map(([key, schema]) => [key, ids[key] ?? schema._zod.def.values?.[0]]);
+  return Object.fromEntries(reply);
+}
