@@ -1,0 +1,142 @@
+// `pnpm bench`: tools/call through the gateway with everything on, against a bare Fastify + undici forward of the same request to the same
+// upstream. Interleaved in one run, medians of the rounds, printed as ratios: machines are noisy, absolute numbers are not worth quoting.
+import { randomBytes } from 'node:crypto';
+import autocannon from 'autocannon';
+import { openEmptyPostgres } from '../support/database.ts';
+import { type Child, cpuMicros, startFile, startGateway } from './processes.ts';
+
+const seconds = Number(process.env.BENCH_SECONDS ?? 4);
+const rounds = Number(process.env.BENCH_ROUNDS ?? 3);
+const connectionCounts = [1, 64];
+
+interface Subject {
+  name: string;
+  pid: number;
+  url: string;
+  headers: Record<string, string>;
+  body: string;
+}
+interface Sample {
+  perSecond: number;
+  p50: number;
+  p99: number;
+  cpuPerCall: number;
+}
+
+async function measure(subject: Subject, connections: number, duration: number): Promise<Sample> {
+  const before = cpuMicros(subject.pid);
+  const result = await autocannon({
+    url: subject.url,
+    connections,
+    duration,
+    method: 'POST',
+    headers: { 'content-type': 'application/json', accept: 'application/json, text/event-stream', ...subject.headers },
+    body: subject.body,
+  });
+  const cpu = cpuMicros(subject.pid) - before;
+  if (result.non2xx > 0 || result.errors > 0) throw new Error(`${subject.name}: ${result.non2xx} answers were no 2xx, ${result.errors} errors`);
+  // autocannon's histogram counts whole milliseconds; the mean is exact and is what one connection at a time shows.
+  const p50 = connections === 1 ? result.latency.average : result.latency.p50;
+  return { perSecond: result.requests.average, p50, p99: result.latency.p99, cpuPerCall: cpu / result['2xx'] };
+}
+
+const median = (values: number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+const medianOf = (samples: Sample[]): Sample => ({
+  perSecond: median(samples.map((s) => s.perSecond)),
+  p50: median(samples.map((s) => s.p50)),
+  p99: median(samples.map((s) => s.p99)),
+  cpuPerCall: median(samples.map((s) => s.cpuPerCall)),
+});
+
+const rpc = (name: string, args: unknown): string =>
+  JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name, arguments: args } });
+
+async function api(url: string, key: string, method: string, path: string, body: unknown): Promise<Record<string, unknown>> {
+  const response = await fetch(url + path, {
+    method,
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  const answer = (await response.json()) as Record<string, unknown>;
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${JSON.stringify(answer)}`);
+  return answer;
+}
+
+/** A gateway with one connector, one restricted direct-mode server, one user with a secret: everything that a real call passes. */
+async function gatewaySubject(name: string, databaseUrl: string, upstreamUrl: string): Promise<{ subject: Subject; child: Child }> {
+  const key = randomBytes(24).toString('hex');
+  const gateway = await startGateway({
+    DATABASE_URL: databaseUrl,
+    PORT: '0',
+    LOG_LEVEL: 'warn',
+    VALET_API_KEY: key,
+    VALET_MASTER_KEY: randomBytes(32).toString('base64'),
+    VALET_ALLOWED_UPSTREAM_CIDRS: '127.0.0.0/8',
+    VALET_RATE_LIMIT: '1000000',
+    VALET_CONCURRENT_CALLS: '1000',
+  });
+  const { url } = gateway;
+  await api(url, key, 'POST', '/users', { username: 'alice' });
+  const inject = { headers: { authorization: 'Bearer {{TOKEN}}' } };
+  await api(url, key, 'POST', '/api/connectors', { connectorId: 'bench', kind: 'mcp-http', url: upstreamUrl, secretNames: ['TOKEN'], inject });
+  await api(url, key, 'POST', '/secrets/set', { username: 'alice', serverName: 'bench', secretName: 'TOKEN', secretValue: randomBytes(24).toString('hex') });
+  const restrictions = { permissions: [{ connector: 'bench', mode: 'allow', actions: ['echo', 'add'] }] };
+  const server = await api(url, key, 'POST', '/api/servers', { name: 'bench', mode: 'direct', connectors: ['bench'], restrictions });
+  const subject = {
+    name,
+    pid: gateway.pid,
+    url: `${url}/mcp/${String(server['serverId'])}`,
+    headers: { authorization: `Bearer ${key}`, 'x-alloy-userid': 'alice' },
+    body: rpc('bench__echo', { text: 'hello' }),
+  };
+  return { subject, child: gateway };
+}
+
+function report(connections: number, results: Map<string, Sample>): void {
+  const base = results.get('proxy');
+  if (base === undefined) throw new Error('the proxy was measured');
+  process.stdout.write(`\n${connections} connection${connections === 1 ? '' : 's'} (${rounds} rounds of ${seconds} s, medians)\n`);
+  process.stdout.write('subject             req/s   x proxy   p50 ms   +p50 ms   p99 ms   x proxy   CPU us/call   x proxy\n');
+  for (const [name, s] of results) {
+    const row = [
+      name.padEnd(18),
+      s.perSecond.toFixed(0).padStart(7),
+      (s.perSecond / base.perSecond).toFixed(2).padStart(9),
+      s.p50.toFixed(2).padStart(8),
+      (s.p50 - base.p50).toFixed(2).padStart(9),
+      s.p99.toFixed(1).padStart(8),
+      (s.p99 / base.p99).toFixed(2).padStart(9),
+      s.cpuPerCall.toFixed(0).padStart(13),
+      (s.cpuPerCall / base.cpuPerCall).toFixed(2).padStart(9),
+    ];
+    process.stdout.write(`${row.join(' ')}\n`);
+  }
+}
+
+const children: { stop(): Promise<void> }[] = [];
+try {
+  const upstream = await startFile<{ url: string }>('./upstream.ts');
+  children.push(upstream);
+  const proxy = await startFile<{ port: number }>('./proxy.ts', [upstream.message.url]);
+  children.push(proxy);
+  const postgres = await openEmptyPostgres();
+  const pglite = await gatewaySubject('gateway, PGlite', 'pglite:memory', upstream.message.url);
+  const server = await gatewaySubject('gateway, Postgres', postgres.url, upstream.message.url);
+  children.push(pglite.child, server.child, { stop: () => postgres.close() });
+  const body = rpc('echo', { text: 'hello' });
+  const subjects: Subject[] = [
+    { name: 'proxy', pid: proxy.pid, url: `http://127.0.0.1:${proxy.message.port}/mcp`, headers: {}, body },
+    pglite.subject,
+    server.subject,
+  ];
+  for (const subject of subjects) await measure(subject, 16, 2);
+  for (const connections of connectionCounts) {
+    const samples = new Map<string, Sample[]>(subjects.map(({ name }) => [name, []]));
+    for (let round = 0; round < rounds; round++) {
+      for (const subject of subjects) samples.get(subject.name)?.push(await measure(subject, connections, seconds));
+    }
+    report(connections, new Map([...samples].map(([name, list]) => [name, medianOf(list)])));
+  }
+} finally {
+  for (const child of children.reverse()) await child.stop();
+}

@@ -1,0 +1,2 @@
+const tenantUserId = `tenant_${tenantId}_user_${userId}`;
+await mcpClient.executeForUser(tenantUserId, method, params);
