@@ -20,6 +20,7 @@ import { type Database, openDatabase } from './db/client.ts';
 import { keyringStore } from './db/keyring-store.ts';
 import { migrate } from './db/migrate.ts';
 import { bindContract } from './http/bind-contract.ts';
+import { replyBrokenHttp, replyRouterError } from './http/framework-errors.ts';
 import { installGuards } from './http/guards.ts';
 import { createHandlers } from './http/handlers.ts';
 import { openApiBytes } from './http/openapi.ts';
@@ -73,6 +74,8 @@ function newApp(config: Config, log: Parts['log']): FastifyInstance {
     loggerInstance: log as never,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: (request) => requestIdOf(request),
+    frameworkErrors: (error, request, reply) => replyRouterError(error, request as never, reply as never, log),
+    clientErrorHandler: (error, socket) => replyBrokenHttp(error, socket, log),
     bodyLimit: config.limits.managementBodyBytes,
     requestTimeout: 15_000,
     keepAliveTimeout: 65_000,
@@ -82,7 +85,8 @@ function newApp(config: Config, log: Parts['log']): FastifyInstance {
     trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false,
     routerOptions: { maxParamLength: 512 },
     // Only with a short checking interval do the limits hold: the default looks every 30 s.
-    http: { headersTimeout: 10_000, connectionsCheckingInterval: 1_000, maxHeaderSize: 16 * 1024 },
+    // A request without Host is refused by the guard, in our words and not in Node's.
+    http: { headersTimeout: 10_000, connectionsCheckingInterval: 1_000, maxHeaderSize: 16 * 1024, requireHostHeader: false },
   });
   app.server.maxConnections = 2_000;
   return app as unknown as FastifyInstance;

@@ -2,14 +2,12 @@
 // What slips through all the same meets the last net here: every line is searched for token patterns before it is written.
 import { type DestinationStream, type Logger, pino } from 'pino';
 import type { Config } from './config.ts';
+import { redactTokens } from './redact-tokens.ts';
 
-const tokenPattern = /mcpv_(adm|ent|std|url|usr)_[0-9A-Za-z]{49}/g;
-const bearerPattern = /\b(Bearer\s+)[A-Za-z0-9._~+/=-]{8,}/gi;
-
-export const scrubLine = (line: string): string => line.replace(tokenPattern, 'mcpv_$1_[token]').replace(bearerPattern, '$1[token]');
+const nameOf = (error: unknown): string => (error instanceof Error ? error.name : typeof error);
 
 export function createLog(config: Pick<Config, 'logLevel'>, destination: DestinationStream = process.stdout): Logger {
-  const stream: DestinationStream = { write: (line) => destination.write(scrubLine(line)) };
+  const stream: DestinationStream = { write: (line) => destination.write(redactTokens(line)) };
   return pino(
     {
       level: config.logLevel,
@@ -21,14 +19,14 @@ export function createLog(config: Pick<Config, 'logLevel'>, destination: Destina
       hooks: {
         logMethod(args, method) {
           const [first, text] = args as [unknown, unknown];
-          const error = first instanceof Error ? first : (first as { err?: unknown } | null)?.err;
-          const isForeign = error instanceof Error && (text === undefined || text === error.message);
-          return isForeign ? method.call(this, first instanceof Error ? { err: first } : (first as object), error.name) : method.apply(this, args);
+          const error: unknown = first instanceof Error ? first : (first as { err?: unknown } | null)?.err;
+          const isForeign = text === undefined || text === (error as { message?: unknown } | null)?.message;
+          if (error === undefined || !isForeign) return method.apply(this, args);
+          return method.call(this, first instanceof Error ? { err: first } : (first as object), nameOf(error));
         },
       },
       serializers: {
-        err: (error: unknown) =>
-          error instanceof Error ? { name: error.name, ...('code' in error && { code: String(error.code) }) } : { name: typeof error },
+        err: (error: unknown) => ({ name: nameOf(error), ...(error instanceof Error && 'code' in error && { code: String(error.code) }) }),
       },
     },
     stream,

@@ -15,5 +15,6 @@ export * from './route.ts';
 export * from './secrets.ts';
 export * from './servers.ts';
 export * from './system.ts';
+export * from './templates.ts';
 export * from './tools.ts';
 export * from './users.ts';

@@ -2,7 +2,8 @@
 import { isStorableText } from '@mcp-valet/shared';
 import { describe, expect, it } from 'vitest';
 import { mintToken } from '../crypto/token.ts';
-import { redactDetails, redactText, redactTokens } from './redact.ts';
+import { redactTokens } from '../redact-tokens.ts';
+import { redactDetails, redactText } from './redact.ts';
 
 describe('redactTokens', () => {
   it.each(['adm', 'ent', 'std', 'url', 'usr'] as const)('removes every random character of a %s token', (kind) => {

@@ -1,26 +1,14 @@
 // Makes what callers sent fit to be kept and printed: cut, without control characters, without anything that looks like a token.
 // Pure. A net, not the defence: audit events are built from names and ids, never from values.
 import { toUSVString } from 'node:util';
+import { redactTokens } from '../redact-tokens.ts';
 
-/** Our bearer tokens, wherever they stand in a text. The kind stays readable. */
-const ownToken = /mcpv_(adm|ent|std|url|usr)_[0-9A-Za-z]{10,}/g;
-const authorization = /\b(Bearer|Basic|Token)\s+[A-Za-z0-9._~+/=-]{8,}/gi;
-/** Three base64url parts with a JSON header: a JWT. */
-const jwt = /\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*/g;
 const sensitiveName =
   /pass(word|phrase)?$|secret(_?value)?$|token$|api_?key$|authorization$|cookie$|private_?key$|credential_?value$/i;
 
 const maxText = 256;
 const maxEntries = 50;
 const maxDepth = 4;
-
-/** Replaces tokens by their kind. */
-export function redactTokens(text: string): string {
-  return text
-    .replace(ownToken, 'mcpv_$1_[redacted]')
-    .replace(authorization, '$1 [redacted]')
-    .replace(jwt, '[redacted]');
-}
 
 /** One line of at most `maxLength` characters: tokens replaced, control characters and broken surrogates escaped. */
 export function redactText(text: string, maxLength = maxText): string {

@@ -1,7 +1,7 @@
 // What a connector may be: its address, fixed headers and templates are checked here before they are stored. Pure: no I/O.
 // Refusals name the field and the rule, never a value: somebody may have put a secret where none belongs.
 import type { Inject } from '@mcp-valet/shared';
-import { secretName } from '@mcp-valet/shared';
+import { placeholder, secretName } from '@mcp-valet/shared';
 import { Refusal } from '../refusal.ts';
 import { EgressError } from './egress-error.ts';
 
@@ -37,7 +37,6 @@ const ownedHeader =
 /** What carries a credential belongs into `inject`, where the value is a user's sealed secret and not a row in the clear. */
 const credentialHeader = /^(authorization|cookie|set-cookie|x-api-key|api-key|x-auth-token|x-alloy-user-token)$/i;
 const printable = /^[\x20-\x7e]*$/;
-const placeholder = /\{\{\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*\}\}/g;
 const identity: ReadonlySet<string> = new Set(['user.id', 'user.username']);
 
 interface Issue {

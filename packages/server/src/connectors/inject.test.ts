@@ -1,10 +1,12 @@
 // Where secrets go by example: templates, headers, query, arguments, and names that are weapons.
 import type { Inject } from '@mcp-valet/shared';
+import { neededSecrets, templateNames } from '@mcp-valet/shared';
 import { describe, expect, it } from 'vitest';
-import { InjectError, injectArguments, injectHeaders, injectQuery, neededSecrets, templateNames } from './inject.ts';
+import { InjectError, injectArguments, injectHeaders, injectQuery } from './inject.ts';
 
 const alice = { id: 'usr_1', username: 'alice' };
-const secrets = (entries: Record<string, string> | [string, string][]) => new Map(Array.isArray(entries) ? entries : Object.entries(entries));
+const secrets = (entries: Record<string, string> | [string, string][]) =>
+  new Map(Array.isArray(entries) ? entries : Object.entries(entries));
 const nothing: ReadonlySet<string> = new Set();
 const header = (template: string, values: Record<string, string>, user: typeof alice | null = alice) =>
   injectHeaders({ headers: { 'X-Test': template } }, secrets(values), user)['x-test'];
@@ -31,7 +33,10 @@ describe('a template', () => {
       }
     };
     expect(failure('{{A}} {{MISSING}}')).toBeInstanceOf(InjectError);
-    expect(failure('{{A}} {{MISSING}}')).toMatchObject({ missing: 'MISSING', message: 'The connector needs the secret MISSING' });
+    expect(failure('{{A}} {{MISSING}}')).toMatchObject({
+      missing: 'MISSING',
+      message: 'The connector needs the secret MISSING',
+    });
     expect(failure('{{user.id}}', null)).toMatchObject({ missing: 'user.id' });
     for (const name of ['constructor', '__proto__', 'toString', 'hasOwnProperty', 'PATH', 'HOME']) {
       expect(failure(`{{${name}}}`)).toMatchObject({ missing: name });
@@ -48,7 +53,11 @@ describe('a template', () => {
 
   it('tells the names it asks for', () => {
     expect(templateNames('{{A}} {{ b.c-d }} {{1x}} {A} {{}}')).toEqual(['A', 'b.c-d']);
-    const inject: Inject = { headers: { a: '{{A}}{{user.id}}{{claims.sub}}' }, query: { b: '{{A}}{{B}}' }, args: { c: '{{C}}' } };
+    const inject: Inject = {
+      headers: { a: '{{A}}{{user.id}}{{claims.sub}}' },
+      query: { b: '{{A}}{{B}}' },
+      args: { c: '{{C}}' },
+    };
     expect(neededSecrets(inject)).toEqual(['A', 'B', 'C']);
     expect(neededSecrets({ args: 'all' })).toEqual([]);
     expect(neededSecrets(null)).toEqual([]);
@@ -72,7 +81,9 @@ describe('headers', () => {
 describe('the query', () => {
   it('is added encoded, replaces a parameter of the same name and leaves the rest of the URL', () => {
     const inject: Inject = { query: { key: '{{A}}', u: '{{user.username}}' } };
-    const url = new URL(injectQuery('https://x.example/mcp?key=old&key=older&b=1#f', inject, secrets({ A: 'a&b=c d' }), alice));
+    const url = new URL(
+      injectQuery('https://x.example/mcp?key=old&key=older&b=1#f', inject, secrets({ A: 'a&b=c d' }), alice),
+    );
     expect([...url.searchParams]).toEqual([
       ['key', 'a&b=c d'],
       ['b', '1'],
@@ -82,23 +93,37 @@ describe('the query', () => {
   });
 
   it('leaves a URL without templates byte for byte', () => {
-    expect(injectQuery('https://x.example/a b?%zz', null, secrets({ A: 'v' }), alice)).toBe('https://x.example/a b?%zz');
+    expect(injectQuery('https://x.example/a b?%zz', null, secrets({ A: 'v' }), alice)).toBe(
+      'https://x.example/a b?%zz',
+    );
   });
 });
 
 describe('arguments', () => {
-  const all = (args: Record<string, unknown>, values: Record<string, string> | [string, string][], mirrored = nothing) =>
-    injectArguments(args, null, secrets(values), alice, mirrored);
+  const all = (
+    args: Record<string, unknown>,
+    values: Record<string, string> | [string, string][],
+    mirrored = nothing,
+  ) => injectArguments(args, null, secrets(values), alice, mirrored);
 
   it('gain every secret where nothing else is said, the secret winning over the caller', () => {
-    expect(all({ text: 'hi', token: 'mine' }, { token: 's3cret', site: 'x' })).toEqual({ text: 'hi', token: 's3cret', site: 'x' });
+    expect(all({ text: 'hi', token: 'mine' }, { token: 's3cret', site: 'x' })).toEqual({
+      text: 'hi',
+      token: 's3cret',
+      site: 'x',
+    });
     expect(injectArguments({ a: 1 }, { args: 'all' }, secrets({ b: '2' }), null, nothing)).toEqual({ a: 1, b: '2' });
   });
 
   it('gain only what is declared where something is said, and nothing where arguments are not part of it', () => {
     const inject: Inject = { args: { auth: 'key {{A}}' } };
-    expect(injectArguments({ x: 1 }, inject, secrets({ A: 'v', B: 'w' }), alice, nothing)).toEqual({ x: 1, auth: 'key v' });
-    expect(injectArguments({ x: 1 }, { headers: { h: '{{A}}' } }, secrets({ A: 'v' }), alice, nothing)).toEqual({ x: 1 });
+    expect(injectArguments({ x: 1 }, inject, secrets({ A: 'v', B: 'w' }), alice, nothing)).toEqual({
+      x: 1,
+      auth: 'key v',
+    });
+    expect(injectArguments({ x: 1 }, { headers: { h: '{{A}}' } }, secrets({ A: 'v' }), alice, nothing)).toEqual({
+      x: 1,
+    });
   });
 
   it('gain no secret that the upstream wants repeated in a header, and the caller keeps its own value there', () => {

@@ -1,6 +1,6 @@
 // Pure: puts a user's opened secrets into the slots that the connector declares. Templates are filled in one pass from declared names
 // and verified identity only; a value is never read as a template again, and nothing comes from the environment.
-import type { Inject } from '@mcp-valet/shared';
+import { type Inject, isIdentityName, placeholder } from '@mcp-valet/shared';
 
 export interface Identity {
   id: string;
@@ -17,30 +17,11 @@ export class InjectError extends Error {
   }
 }
 
-const placeholder = /\{\{\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*\}\}/g;
-
-/** Names that a template asks for. */
-export function templateNames(template: string): string[] {
-  return [...template.matchAll(placeholder)].map((match) => match[1] ?? '');
-}
-
-/** Only a verified identity fills these, never a secret that somebody gave such a name. */
-const isIdentity = (name: string): boolean => name.startsWith('user.') || name.startsWith('claims.');
-
-/** Names of the secrets, not of the identity, that an `inject` needs. */
-export function neededSecrets(inject: Inject | null): string[] {
-  if (inject === null) return [];
-  const templates = [inject.headers, inject.query, inject.args === 'all' ? undefined : inject.args].flatMap((slot) =>
-    Object.values(slot ?? {}),
-  );
-  return [...new Set(templates.flatMap(templateNames))].filter((name) => !isIdentity(name));
-}
-
 export type Secrets = ReadonlyMap<string, string>;
 
 function fill(template: string, secrets: Secrets, user: Identity | null): string {
   return template.replace(placeholder, (_, name: string) => {
-    if (isIdentity(name)) {
+    if (isIdentityName(name)) {
       if (user !== null && name === 'user.id') return user.id;
       if (user !== null && name === 'user.username') return user.username;
       throw new InjectError(name);

@@ -6,7 +6,10 @@ import { type ListKind, type ListSource, UpstreamLists } from './lists.ts';
 import type { UpstreamKey } from './upstream-key.ts';
 
 const key = (text: string) => text as UpstreamKey;
-type Answer = (request: UpstreamRequest, upstream: Upstream) => Promise<Record<string, unknown>> | Record<string, unknown>;
+type Answer = (
+  request: UpstreamRequest,
+  upstream: Upstream,
+) => Promise<Record<string, unknown>> | Record<string, unknown>;
 
 function setup(answer: Answer, has: (capability: string) => boolean = () => true) {
   const asked: UpstreamRequest[] = [];
@@ -18,10 +21,15 @@ function setup(answer: Answer, has: (capability: string) => boolean = () => true
     async (_, capability) => has(capability),
   );
   const source = (id = 'k'): ListSource => ({ key: key(id), prepare: async () => ({ key: key(id) }) as Upstream });
-  const names = async (kind: ListKind = 'tools', id = 'k', fresh = false) => (await lists.get(kind, source(id), fresh)).items.map((item) => item['name'] ?? item['uri'] ?? item['uriTemplate']);
+  const names = async (kind: ListKind = 'tools', id = 'k', fresh = false) =>
+    (await lists.get(kind, source(id), fresh)).items.map((item) => item['name'] ?? item['uri'] ?? item['uriTemplate']);
   return { asked, lists, source, names };
 }
-const tool = (name: unknown, more: Record<string, unknown> = {}) => ({ name, inputSchema: { type: 'object' }, ...more });
+const tool = (name: unknown, more: Record<string, unknown> = {}) => ({
+  name,
+  inputSchema: { type: 'object' },
+  ...more,
+});
 const down = () => Promise.reject(new UpstreamFailure('unreachable', 'no'));
 
 let nowMs = 0;
@@ -44,7 +52,10 @@ describe('reading', () => {
       p2: { tools: [tool('b')], nextCursor: 'p3' },
       p3: { tools: [tool('c')] },
     };
-    const { asked, names } = setup(({ params }) => pages[String(params['cursor'] ?? 'start')] ?? {}, (capability) => capability === 'tools');
+    const { asked, names } = setup(
+      ({ params }) => pages[typeof params['cursor'] === 'string' ? params['cursor'] : 'start'] ?? {},
+      (capability) => capability === 'tools',
+    );
     expect(await names()).toEqual(['a', 'b', 'c']);
     expect(asked.map(({ params }) => params)).toEqual([{}, { cursor: 'p2' }, { cursor: 'p3' }]);
     expect(await names('prompts')).toEqual([]);
@@ -59,8 +70,14 @@ describe('reading', () => {
       resourceTemplates: [{ uriTemplate: method }],
       tools: [tool(method)],
     }));
-    for (const kind of ['tools', 'prompts', 'resources', 'templates'] as const) expect(await names(kind)).toEqual([asked.at(-1)?.method]);
-    expect(asked.map(({ method }) => method)).toEqual(['tools/list', 'prompts/list', 'resources/list', 'resources/templates/list']);
+    for (const kind of ['tools', 'prompts', 'resources', 'templates'] as const)
+      expect(await names(kind)).toEqual([asked.at(-1)?.method]);
+    expect(asked.map(({ method }) => method)).toEqual([
+      'tools/list',
+      'prompts/list',
+      'resources/list',
+      'resources/templates/list',
+    ]);
   });
 
   it('ends when an upstream never stops giving cursors, or gives the same one again', async () => {
@@ -75,7 +92,10 @@ describe('reading', () => {
   it('drops what is unusable, says why, and keeps the rest', async () => {
     let deep: Record<string, unknown> = { type: 'object' };
     for (let i = 0; i < 40; i++) deep = { type: 'object', properties: { next: deep } };
-    const wide = { type: 'object', properties: Object.fromEntries(Array.from({ length: 2_100 }, (_, i) => [`p${i}`, { type: 'string' }])) };
+    const wide = {
+      type: 'object',
+      properties: Object.fromEntries(Array.from({ length: 2_100 }, (_, i) => [`p${i}`, { type: 'string' }])),
+    };
     const bad = [
       null,
       'tool',
@@ -103,7 +123,10 @@ describe('reading', () => {
     const long = `https://x.example/${'a'.repeat(300)}`;
     const { names } = setup(() => ({
       tools: [tool('a', { uri: 'same' }), tool('b', { uri: 'same' }), tool('a', { uri: 'other' })],
-      resources: [{ uri: `${long}1`, name: 'same' }, { uri: `${long}2`, name: 'same' }],
+      resources: [
+        { uri: `${long}1`, name: 'same' },
+        { uri: `${long}2`, name: 'same' },
+      ],
     }));
     expect(await names('tools')).toEqual(['a', 'b']);
     expect(await names('resources')).toHaveLength(2);
@@ -142,8 +165,15 @@ describe('keeping', () => {
   });
 
   it('keeps each upstream key and kind apart', async () => {
-    const { asked, names } = setup((_, upstream) => ({ tools: [tool(String(upstream.key))], prompts: [{ name: 'p' }] }));
-    expect(await Promise.all([names('tools', 'alice'), names('tools', 'bob'), names('prompts', 'alice')])).toEqual([['alice'], ['bob'], ['p']]);
+    const { asked, names } = setup((_, upstream) => ({
+      tools: [tool(String(upstream.key))],
+      prompts: [{ name: 'p' }],
+    }));
+    expect(await Promise.all([names('tools', 'alice'), names('tools', 'bob'), names('prompts', 'alice')])).toEqual([
+      ['alice'],
+      ['bob'],
+      ['p'],
+    ]);
     expect(asked).toHaveLength(3);
   });
 
@@ -162,7 +192,9 @@ describe('keeping', () => {
 
   it('forgets what it is told to forget, also what is just being read', async () => {
     let answer: (value: Record<string, unknown>) => void = () => undefined;
-    const { asked, lists, names, source } = setup(() => (asked.length < 2 ? { tools: [tool('old')] } : new Promise((resolve) => (answer = resolve))));
+    const { asked, lists, names, source } = setup(() =>
+      asked.length < 2 ? { tools: [tool('old')] } : new Promise((resolve) => (answer = resolve)),
+    );
     await names();
     lists.forget((id) => id === 'other');
     expect(lists.peek('tools', key('k'))).toBeDefined();
@@ -181,7 +213,9 @@ describe('a slow or dead upstream', () => {
   it('is answered for by the last good copy after 3 s, marked as not to be kept, while the read goes on', async () => {
     let answer: (value: Record<string, unknown>) => void = () => undefined;
     let isSlow = false;
-    const { asked, lists, source } = setup(() => (isSlow ? new Promise((resolve) => (answer = resolve)) : { tools: [tool('old')] }));
+    const { asked, lists, source } = setup(() =>
+      isSlow ? new Promise((resolve) => (answer = resolve)) : { tools: [tool('old')] },
+    );
     await lists.get('tools', source());
     isSlow = true;
     await passes(60_000);

@@ -10,7 +10,11 @@ import {
   scanParamHeaders,
 } from './param-headers.ts';
 
-const schema = (properties: Record<string, unknown>, more: Record<string, unknown> = {}) => ({ type: 'object', properties, ...more });
+const schema = (properties: Record<string, unknown>, more: Record<string, unknown> = {}) => ({
+  type: 'object',
+  properties,
+  ...more,
+});
 const annotated = (type: unknown, header: unknown) => ({ type, 'x-mcp-header': header });
 function declared(of: unknown): readonly ParamHeader[] {
   const scan = scanParamHeaders(of);
@@ -20,7 +24,10 @@ function declared(of: unknown): readonly ParamHeader[] {
 
 describe('a schema', () => {
   it('declares headers on properties at any depth of properties', () => {
-    const nested = schema({ a: annotated('string', 'Region'), b: schema({ c: annotated('integer', 'Depth'), d: annotated('boolean', 'Dry') }) });
+    const nested = schema({
+      a: annotated('string', 'Region'),
+      b: schema({ c: annotated('integer', 'Depth'), d: annotated('boolean', 'Dry') }),
+    });
     expect(scanParamHeaders(nested)).toEqual({
       valid: true,
       headers: [
@@ -70,7 +77,10 @@ describe('a schema', () => {
     'below patternProperties': schema({}, { patternProperties: { '^a': annotated('string', 'Pattern') } }),
   };
   it.each(Object.keys(wrong))('may not be listed with an annotation on: %s', (name) => {
-    expect(scanParamHeaders(wrong[name])).toMatchObject({ valid: false, reason: expect.stringContaining('x-mcp-header') });
+    expect(scanParamHeaders(wrong[name])).toMatchObject({
+      valid: false,
+      reason: expect.stringContaining('x-mcp-header'),
+    });
   });
 });
 
@@ -99,8 +109,15 @@ describe('header text', () => {
 });
 
 describe('an inbound call', () => {
-  const headers = declared(schema({ region: annotated('string', 'Region'), size: annotated('integer', 'Size'), dry: annotated('boolean', 'Dry') }));
-  const mismatch = (args: unknown, sent: Record<string, string>) => paramHeaderMismatch(headers, args, (name) => sent[name])?.header;
+  const headers = declared(
+    schema({
+      region: annotated('string', 'Region'),
+      size: annotated('integer', 'Size'),
+      dry: annotated('boolean', 'Dry'),
+    }),
+  );
+  const mismatch = (args: unknown, sent: Record<string, string>) =>
+    paramHeaderMismatch(headers, args, (name) => sent[name])?.header;
 
   it('agrees when every value in the body is in its header', () => {
     const sent = { 'mcp-param-region': ' eu ', 'mcp-param-size': '42', 'mcp-param-dry': 'false' };
@@ -126,7 +143,8 @@ describe('an inbound call', () => {
   });
 
   it('compares integers as numbers, written as strict decimals', () => {
-    for (const text of ['42', '42.0', '42.00']) expect(mismatch({ size: 42 }, { 'mcp-param-size': text })).toBeUndefined();
+    for (const text of ['42', '42.0', '42.00'])
+      expect(mismatch({ size: 42 }, { 'mcp-param-size': text })).toBeUndefined();
     for (const text of ['042', '0x2a', '42e0', '+42', ' 4 2', '42.', '42.5', '4_2', '']) {
       expect(mismatch({ size: 42 }, { 'mcp-param-size': text })).toBe('Mcp-Param-Size');
     }
@@ -147,7 +165,13 @@ describe('an inbound call', () => {
 });
 
 describe('an outbound call', () => {
-  const headers = declared(schema({ region: annotated('string', 'Region'), box: schema({ size: annotated('integer', 'Size') }), dry: annotated('boolean', 'Dry') }));
+  const headers = declared(
+    schema({
+      region: annotated('string', 'Region'),
+      box: schema({ size: annotated('integer', 'Size') }),
+      dry: annotated('boolean', 'Dry'),
+    }),
+  );
 
   it('carries the final arguments in its headers', () => {
     expect(paramHeaders(headers, { region: 'São Paulo', box: { size: 3 }, dry: false })).toEqual({

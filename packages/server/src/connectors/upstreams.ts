@@ -148,9 +148,16 @@ export function createUpstreams(raw: RawCarrier, sdk: Carrier): Upstreams {
     return sdk.request(upstream, request);
   };
 
+  /** Sends, and forgets an earlier failure when the upstream answers again. */
+  const sendAndNote = async (upstream: Upstream, outgoing: UpstreamRequest): Promise<UpstreamResult> => {
+    const result = await send(upstream, outgoing);
+    lastErrors.delete(upstream.key);
+    return result;
+  };
+
   const request = async (upstream: Upstream, outgoing: UpstreamRequest): Promise<UpstreamResult> => {
     try {
-      return await send(upstream, outgoing);
+      return await sendAndNote(upstream, outgoing);
     } catch (error) {
       const saysNothingRan =
         error instanceof UpstreamFailure && error.executed === 'no' && (error.kind === 'wrong_era' || error.kind === 'session_lost');
@@ -160,7 +167,7 @@ export function createUpstreams(raw: RawCarrier, sdk: Carrier): Upstreams {
       }
       if (error.kind === 'wrong_era') verdicts.delete(upstream.key);
       try {
-        return await send(upstream, outgoing);
+        return await sendAndNote(upstream, outgoing);
       } catch (again) {
         failed(upstream, again);
         throw again;

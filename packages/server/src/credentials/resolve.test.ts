@@ -44,7 +44,10 @@ describe('the order of choice', () => {
   });
 
   it('never uses the credential of another connector', () => {
-    const elsewhere = [credential('a', { connectorId: 'github' }), credential('b', { connectorId: 'Slack', isDefault: true })];
+    const elsewhere = [
+      credential('a', { connectorId: 'github' }),
+      credential('b', { connectorId: 'Slack', isDefault: true }),
+    ];
     expect(chosen(needsToken, elsewhere)).toBe('missing');
     expect(chosen(needsToken, elsewhere, { argument: 'a' })).toBe('missing');
     expect(chosen(needsToken, [...elsewhere, credential('c')])).toBe('use c');

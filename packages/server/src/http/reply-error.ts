@@ -34,6 +34,7 @@ const frameworkCodes: Readonly<Record<string, { code: ErrorCode; message: string
   },
   FST_ERR_CTP_EMPTY_JSON_BODY: { code: 'INVALID_REQUEST', message: 'The body is empty' },
   FST_ERR_CTP_INVALID_JSON_BODY: { code: 'INVALID_REQUEST', message: 'The body is not valid JSON' },
+  FST_ERR_MAX_PARAM_LENGTH: { code: 'INVALID_REQUEST', message: 'A part of the path is too long' },
   FST_ERR_BAD_URL: { code: 'INVALID_REQUEST', message: 'The path is not validly encoded' },
   FST_ERR_HANDLER_TIMEOUT: { code: 'UNAVAILABLE', message: 'The gateway took too long' },
 };
@@ -74,7 +75,9 @@ export function replyError(error: unknown, request: FastifyRequest, reply: Fasti
   // 503 is told to the operator too: callers only know that it was no fault of theirs.
   if (refusal.status >= 500) logFailure(error, refusal, request, log);
   const { code, message, details, word } = refusal;
-  const dialect = request.routeOptions.config.dialect ?? dialectOf(request.url);
+  // What the router itself refuses has no route, whatever the type says.
+  const config = request.routeOptions.config as typeof request.routeOptions.config | undefined;
+  const dialect = config?.dialect ?? dialectOf(request.url);
   void reply
     .code(refusal.status)
     .header(headers.requestId, request.id)

@@ -6,7 +6,12 @@ import { Cache, Changes } from './cache.ts';
 function setup(maxEntries = 100) {
   const state = { now: 0, fresh: true };
   const changes = new Changes();
-  const cache = new Cache<string>(changes, { ttlMs: 5_000, maxEntries, now: () => state.now, isFresh: () => state.fresh });
+  const cache = new Cache<string>(changes, {
+    ttlMs: 5_000,
+    maxEntries,
+    now: () => state.now,
+    isFresh: () => state.fresh,
+  });
   const loads: { answer: (value: string) => void; fail: (error: Error) => void }[] = [];
   const load = () => new Promise<string>((answer, fail) => loads.push({ answer, fail }));
   const topics = (value: string): Topic[] => [`user:${value}`];
@@ -73,7 +78,15 @@ describe('a value', () => {
   it('is not kept when there is none', async () => {
     const { cache } = setup();
     let loads = 0;
-    const none = () => cache.get('k', async () => (loads++, undefined as never), () => []);
+    const none = () =>
+      cache.get(
+        'k',
+        async () => {
+          loads++;
+          return undefined as never;
+        },
+        () => [],
+      );
     await none();
     await none();
     expect(loads).toBe(2);

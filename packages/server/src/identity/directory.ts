@@ -1,8 +1,7 @@
 // What the call plane looks up on every request, through short caches: keys, servers, users, connectors, sealed credentials.
 // Read-only. Each look-up runs in the scope of its account; nothing here decides anything, and nothing here opens a secret.
 import { performance } from 'node:perf_hooks';
-import type { Restrictions } from '@mcp-valet/shared';
-import { neededSecrets } from '../connectors/inject.ts';
+import { neededSecrets, type Restrictions } from '@mcp-valet/shared';
 import type { Database } from '../db/client.ts';
 import { type FoundPrincipal, findPrincipal } from '../db/hot-path.ts';
 import { scopedQuery } from '../db/scope.ts';

@@ -6,7 +6,14 @@ import { attemptedText, effectiveUser, type UserPolicy, type UserSources } from 
 import type { Principal } from './principal.ts';
 import type { UserRecord } from './records.ts';
 
-const userOf = (id: string, username: string, enabled = true): UserRecord => ({ id, accountId: 'acc', username, enabled, allowed: [], blocked: [] });
+const userOf = (id: string, username: string, enabled = true): UserRecord => ({
+  id,
+  accountId: 'acc',
+  username,
+  enabled,
+  allowed: [],
+  blocked: [],
+});
 const users = [userOf('usr_d', 'default'), userOf('usr_a', 'alice'), userOf('usr_b', 'bob', false)];
 const directory = {
   user: async (accountId: string, ref: string) =>
@@ -29,14 +36,21 @@ const resolve = (who: Principal, sources: UserSources, policy: Partial<UserPolic
 
 describe('nobody named', () => {
   it('is the own user of a standard key and default for an enterprise key, whoever minted it', async () => {
-    expect(await resolve(principal({}), {})).toMatchObject({ record: { username: 'alice' }, attempted: null, fallback: null });
+    expect(await resolve(principal({}), {})).toMatchObject({
+      record: { username: 'alice' },
+      attempted: null,
+      fallback: null,
+    });
     expect(await resolve(enterprise, {})).toMatchObject({ record: { username: 'default' } });
     expect(await resolve({ ...enterprise, userId: 'usr_a' }, {})).toMatchObject({ record: { username: 'default' } });
   });
 
   it('is refused when the own user is gone or disabled', async () => {
     await expect(resolve(principal({ userId: 'usr_gone' }), {})).rejects.toMatchObject({ code: 'USER_NOT_FOUND' });
-    await expect(resolve(principal({ userId: 'usr_b' }), {})).rejects.toMatchObject({ code: 'USER_DISABLED', status: 403 });
+    await expect(resolve(principal({ userId: 'usr_b' }), {})).rejects.toMatchObject({
+      code: 'USER_DISABLED',
+      status: 403,
+    });
   });
 });
 
@@ -53,7 +67,9 @@ describe('a fallback', () => {
     const policy = { onUnknownUser: 'fallback' } as const;
     await expect(resolve(enterprise, { header: 'bob' }, policy)).rejects.toMatchObject({ code: 'USER_DISABLED' });
     await expect(resolve(principal({}), { header: 'nobody' }, policy)).rejects.toMatchObject({ code: 'FORBIDDEN' });
-    await expect(resolve(enterprise, { header: 'nobody' }, { ...policy, strict: true })).rejects.toMatchObject({ code: 'USER_NOT_FOUND' });
+    await expect(resolve(enterprise, { header: 'nobody' }, { ...policy, strict: true })).rejects.toMatchObject({
+      code: 'USER_NOT_FOUND',
+    });
   });
 });
 

@@ -2,7 +2,7 @@
 // already allows. An unknown or malformed user is refused, or, where the server says `fallback`, runs in the account's default context
 // and says so. A disabled user is always refused; a user of another account looks exactly like an unknown one.
 import { type UserFallback, usernamePattern } from '@mcp-valet/shared';
-import { redactTokens } from '../audit/redact.ts';
+import { redactTokens } from '../redact-tokens.ts';
 import { Refusal, userNotFound } from '../refusal.ts';
 import type { Directory } from './directory.ts';
 import type { Principal } from './principal.ts';

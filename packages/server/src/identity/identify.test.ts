@@ -18,11 +18,23 @@ function parts(known: Record<string, Partial<FoundPrincipal>>) {
       const hex = Buffer.from(hash).toString('hex');
       asked.push(hex);
       const row = rows.get(hex);
-      const base = { keyId: 'key_1', kind: 'std', accountId: 'acc', keyName: 'k', user: alice, server: undefined, remainingMs: undefined, revoked: false };
+      const base = {
+        keyId: 'key_1',
+        kind: 'std',
+        accountId: 'acc',
+        keyName: 'k',
+        user: alice,
+        server: undefined,
+        remainingMs: undefined,
+        revoked: false,
+      };
       return row && ({ ...base, ...row } as FoundPrincipal);
     },
   } as Partial<Directory> as Directory;
-  return { asked, identity: { directory, keyring: { hashToken } } satisfies IdentityParts };
+  return {
+    asked,
+    identity: { directory, keyring: { hashToken }, keyUse: { note: () => undefined } } satisfies IdentityParts,
+  };
 }
 
 /** A request as Node hands it over: `headers` joined or first-wins, `rawHeaders` as sent. */
@@ -63,7 +75,9 @@ describe('a good credential', () => {
 
   it.each(['Bearer ', 'bearer ', 'BEARER    '])('is read after the scheme "%s"', async (scheme) => {
     const { identity } = parts({ [std]: {} });
-    await expect(identifyRequest(request(['authorization', scheme + std]), identity)).resolves.toMatchObject({ kind: 'std' });
+    await expect(identifyRequest(request(['authorization', scheme + std]), identity)).resolves.toMatchObject({
+      kind: 'std',
+    });
   });
 
   it('may act for users with enterprise and admin keys, and on servers that such a key made', async () => {
@@ -74,12 +88,20 @@ describe('a good credential', () => {
     });
     expect(await identifyRequest(request(bearer(ent)), identity)).toMatchObject({ mayActForUsers: true, userId: null });
     expect(await identifyRequest(request(bearer(std)), identity)).toMatchObject({ mayActForUsers: true, kind: 'adm' });
-    expect(await identifyRequest(request(), identity, url)).toMatchObject({ mayActForUsers: true, serverId: 'srv', userId: null });
+    expect(await identifyRequest(request(), identity, url)).toMatchObject({
+      mayActForUsers: true,
+      serverId: 'srv',
+      userId: null,
+    });
   });
 
   it("is its server owner's on a token URL that may not act for users", async () => {
     const { identity } = parts({ [url]: { kind: 'url', user: undefined, server: serverOf(false, alice) } });
-    expect(await identifyRequest(request(), identity, url)).toMatchObject({ mayActForUsers: false, userId: 'usr_1', serverId: 'srv' });
+    expect(await identifyRequest(request(), identity, url)).toMatchObject({
+      mayActForUsers: false,
+      userId: 'usr_1',
+      serverId: 'srv',
+    });
   });
 
   it('tells when it ends', async () => {
@@ -106,7 +128,12 @@ describe('a bad credential', () => {
   it.each(cases)('is refused with the one answer when %s', async (_, row, reason) => {
     const { identity } = parts(row === undefined ? {} : { [std]: row });
     const error = await refusal(identifyRequest(request(bearer(std)), identity));
-    expect(error).toMatchObject({ code: 'UNAUTHORIZED', message: 'Missing or invalid credential', reason, details: undefined });
+    expect(error).toMatchObject({
+      code: 'UNAUTHORIZED',
+      message: 'Missing or invalid credential',
+      reason,
+      details: undefined,
+    });
   });
 
   it.each(['', 'x', std.slice(0, -1), `${std}x`, `${std.slice(0, -1)}${std.endsWith('0') ? '1' : '0'}`])(
@@ -124,10 +151,13 @@ describe('a bad credential', () => {
     expect(error).toMatchObject({ code: 'UNAUTHORIZED', reason: 'no_credential' });
   });
 
-  it.each(['Basic YTpi', 'Token abc', '', 'Bearerabc', std])('is a bad request under another scheme: "%s"', async (value) => {
-    const error = await refusal(identifyRequest(request(['Authorization', value]), parts({ [std]: {} }).identity));
-    expect(error).toMatchObject({ code: 'INVALID_REQUEST', reason: 'other_scheme' });
-  });
+  it.each(['Basic YTpi', 'Token abc', '', 'Bearerabc', std])(
+    'is a bad request under another scheme: "%s"',
+    async (value) => {
+      const error = await refusal(identifyRequest(request(['Authorization', value]), parts({ [std]: {} }).identity));
+      expect(error).toMatchObject({ code: 'INVALID_REQUEST', reason: 'other_scheme' });
+    },
+  );
 
   it('is refused when it is longer than any key, or holds what no key holds', async () => {
     const { identity, asked } = parts({});
@@ -151,7 +181,10 @@ describe('two identities', () => {
   it.each(doubled)('are refused: %s sent twice, in any case, also with the same value', async (name) => {
     const { identity, asked } = parts({ [std]: {} });
     const value = name === 'authorization' ? `Bearer ${std}` : 'alice';
-    const raw: [string, string][] = [[name, value], [name.toUpperCase(), value]];
+    const raw: [string, string][] = [
+      [name, value],
+      [name.toUpperCase(), value],
+    ];
     const all: [string, string][] = name === 'authorization' ? raw : [bearer(std), ...raw];
     const error = await refusal(identifyRequest(request(...all), identity));
     expect(error).toMatchObject({ code: 'INVALID_REQUEST', reason: 'doubled_header' });
@@ -160,7 +193,13 @@ describe('two identities', () => {
 
   it('are not seen in a header that says nothing about who', async () => {
     const { identity } = parts({ [std]: {} });
-    const raw = request(bearer(std), ['Accept', 'a'], ['Accept', 'b'], ['X-Forwarded-For', '1'], ['x-forwarded-for', '2']);
+    const raw = request(
+      bearer(std),
+      ['Accept', 'a'],
+      ['Accept', 'b'],
+      ['X-Forwarded-For', '1'],
+      ['x-forwarded-for', '2'],
+    );
     await expect(identifyRequest(raw, identity)).resolves.toBeDefined();
   });
 
@@ -179,7 +218,11 @@ describe('two identities', () => {
 
 describe('a credential in the wrong place', () => {
   it('is refused: a URL token as a bearer, another key in the path', async () => {
-    const { identity } = parts({ [url]: { kind: 'url', server: serverOf(true, alice) }, [ent]: { kind: 'ent' }, [std]: {} });
+    const { identity } = parts({
+      [url]: { kind: 'url', server: serverOf(true, alice) },
+      [ent]: { kind: 'ent' },
+      [std]: {},
+    });
     for (const work of [
       identifyRequest(request(bearer(url)), identity),
       identifyRequest(request(), identity, ent),
@@ -194,7 +237,10 @@ describe('the key of a disabled user', () => {
   const off = { ...alice, enabled: false };
   it.each(['std', 'ent', 'adm'] as const)('opens nothing, of kind %s too', async (kind) => {
     const { identity } = parts({ [std]: { kind, user: off } });
-    expect(await refusal(identifyRequest(request(bearer(std)), identity))).toMatchObject({ code: 'USER_DISABLED', status: 403 });
+    expect(await refusal(identifyRequest(request(bearer(std)), identity))).toMatchObject({
+      code: 'USER_DISABLED',
+      status: 403,
+    });
   });
 
   it('opens nothing without a user where its kind must have one', async () => {

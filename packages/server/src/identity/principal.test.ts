@@ -33,7 +33,9 @@ describe('managedUser', () => {
 describe('mayMint', () => {
   it('allows weaker kinds only, never the own one', () => {
     const kinds: KeyKind[] = ['adm', 'ent', 'std', 'url'];
-    const pairs = kinds.flatMap((own) => kinds.filter((wanted) => mayMint(own, wanted)).map((wanted) => `${own}>${wanted}`));
+    const pairs = kinds.flatMap((own) =>
+      kinds.filter((wanted) => mayMint(own, wanted)).map((wanted) => `${own}>${wanted}`),
+    );
     expect(pairs).toEqual(['adm>ent', 'adm>std', 'adm>url', 'ent>std', 'ent>url', 'std>url']);
   });
 });

@@ -53,15 +53,23 @@ function ofMissingCapability(failure: UpstreamFailure, call: UserCall): Answer {
   return { result: {}, error, outcome, keep: 'released' };
 }
 
+/** Words by which the gateway itself speaks in an error's data: clients send again, or show a link, because of them. */
+const gatewayWords = new Set(['code', 'requestId', 'executed', 'retryable', 'retryAfterMs', 'connect', 'connectUrl']);
+
+/** An upstream's error data without what would pass for ours. Its own numbers and other fields stay. */
+function foreignData(data: unknown): Record<string, unknown> | undefined {
+  if (!isObject(data)) return undefined;
+  return Object.fromEntries(Object.entries(data).filter(([key, value]) => !gatewayWords.has(key) || (key === 'code' && typeof value !== 'string')));
+}
+
 function ofRpc(failure: UpstreamFailure): Answer {
   const code = failure.rpc?.code ?? -32603;
   const isKnown = relayedCodes.has(code);
   const message = failure.rpc?.message ?? '';
-  const data = failure.rpc?.data;
-  const isObjectData = typeof data === 'object' && data !== null && !Array.isArray(data);
+  const data = foreignData(failure.rpc?.data);
   // Resource not found was -32002 in the 2025 era and is invalid params since.
   const error = new RpcError(isKnown ? code : code === -32002 ? -32602 : -32603, message, {
-    ...(isObjectData && { data: data as Record<string, unknown> }),
+    ...(data && { data }),
   });
   return { result: {}, error, outcome: { outcome: 'tool_error', reason: `rpc ${code}`, upstreamStatus: failure.status ?? undefined }, keep: 'done' };
 }

@@ -15,7 +15,7 @@ import { checkMediaType, GateRefusal, type HeaderReader, type Inbound, readInbou
 import { idOf, isObject, RpcError } from './jsonrpc.ts';
 import { chooseLane } from './lane.ts';
 import type { CallRequest } from './request.ts';
-import type { SdkLane } from './sdk-lane.ts';
+import type { SdkLane } from './exchange.ts';
 
 const maxBatch = 20;
 const batchVersion = '2025-03-26';

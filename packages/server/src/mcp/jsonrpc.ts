@@ -3,11 +3,6 @@ import { isUtf8 } from 'node:buffer';
 import { isStorableText } from '@mcp-valet/shared';
 
 export type RequestId = string | number;
-export interface RpcRequest {
-  id: RequestId;
-  method: string;
-  params: Record<string, unknown>;
-}
 
 /** An error answer on an MCP endpoint: HTTP status, JSON-RPC code, text and data. */
 export class RpcError extends Error {
@@ -38,16 +33,19 @@ export class JsonError extends Error {
 const quote = 0x22;
 const backslash = 0x5c;
 
-/** Index of the quote that ends the string which starts at `from`, or the end of the bytes. Strings are skipped by native search. */
+/**
+ * Index of the quote that ends the string which starts at `from`, or the end of the bytes. Found by native search; a string with escaped
+ * quotes is walked instead, because millions of searches of two bytes each would hold the loop.
+ */
 function endOfString(bytes: Buffer, from: number): number {
-  let at = from;
-  for (;;) {
-    at = bytes.indexOf(quote, at + 1);
-    if (at === -1) return bytes.length;
-    let slashes = 0;
-    while (bytes[at - 1 - slashes] === backslash) slashes++;
-    if (slashes % 2 === 0) return at;
+  const found = bytes.indexOf(quote, from + 1);
+  if (found === -1) return bytes.length;
+  if (bytes[found - 1] !== backslash) return found;
+  for (let at = from + 1; at < bytes.length; at++) {
+    if (bytes[at] === quote) return at;
+    if (bytes[at] === backslash) at++;
   }
+  return bytes.length;
 }
 
 /** Depth and number of values, counted on the bytes: a bomb is refused without being built. */

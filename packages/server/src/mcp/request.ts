@@ -4,7 +4,6 @@ import type { Parts } from '../context.ts';
 import type { EffectiveUser, UserSources } from '../identity/effective-user.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { ServerRecord } from '../identity/records.ts';
-import type { Permit } from '../rate-limits/take.ts';
 
 export type Era = 'legacy' | 'modern';
 export type Lane = 'direct' | 'sdk' | 'rest';
@@ -41,7 +40,3 @@ export interface UserCall extends CallRequest {
 
 /** Tools of a server in direct mode, or of every connector on the aggregate endpoint. */
 export const isDirect = (request: CallRequest): boolean => request.server === null || request.server.mode === 'direct';
-
-export interface PermitHolder {
-  permit: Permit;
-}

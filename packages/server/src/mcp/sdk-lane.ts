@@ -1,10 +1,10 @@
 // The SDK lane: sessions, streams and subscriptions of both eras, on the official SDK's server. Its handlers only call the functions that
 // the direct lane calls.
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import type { Parts } from '../context.ts';
 import { effectiveUser } from '../identity/effective-user.ts';
 import { errorAnswer, runRequest, toRpcError } from './direct-lane.ts';
+import type { Exchange, SdkLane } from './exchange.ts';
 import { checkAccept, GateRefusal, type Inbound, readInbound } from './gate.ts';
 import { idOf, type RequestId, RpcError } from './jsonrpc.ts';
 import { mintsSession } from './lane.ts';
@@ -15,24 +15,6 @@ import { writeAnswers, writeEmpty, writeError } from './sdk-response.ts';
 import { Session } from './sdk-session.ts';
 import { serveLegacy, serveModern } from './sdk-stateless.ts';
 import { isSameOwner, ownerOf, Sessions } from './sessions.ts';
-
-export interface Exchange {
-  request: CallRequest;
-  inbound: Inbound | { kind: 'session'; method: 'GET' | 'DELETE' };
-  /** `Mcp-Session-Id` as sent. */
-  sessionId: string | undefined;
-  raw: IncomingMessage;
-  response: ServerResponse;
-  /** Headers that every answer of the endpoint carries. */
-  headers: Record<string, string>;
-}
-
-export interface SdkLane {
-  /** Answers the exchange on `response`, whatever happens. */
-  serve(exchange: Exchange): Promise<void>;
-  /** Ends every session and stream. */
-  close(): Promise<void>;
-}
 
 const batchVersion = '2025-03-26';
 const maxBatch = 20;

@@ -8,7 +8,7 @@ import { isObject, RpcError } from './jsonrpc.ts';
 import { resolveReader } from './methods.ts';
 import { publishedUri } from './names.ts';
 import { isDirect, type UserCall } from './request.ts';
-import type { Exchange } from './sdk-lane.ts';
+import type { Exchange } from './exchange.ts';
 import { webRequest, writeResponse } from './sdk-response.ts';
 import { keepAliveMs, LaneServer } from './sdk-server.ts';
 import { type Live, ownerOf, type Sessions } from './sessions.ts';

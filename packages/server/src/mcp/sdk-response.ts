@@ -1,6 +1,6 @@
 // Writes what the SDK answers to the socket, with the headers and HTTP statuses of the direct lane. A stream's head waits for its first
 // message, so that a refusal can still be a plain answer. Must not know what an answer means.
-import type { Exchange } from './sdk-lane.ts';
+import type { Exchange } from './exchange.ts';
 import { errorAnswer } from './direct-lane.ts';
 import { headers as names } from '@mcp-valet/shared';
 import type { RequestId, RpcError } from './jsonrpc.ts';

@@ -13,7 +13,7 @@ import { type RequestId, RpcError } from './jsonrpc.ts';
 import { type LaneRelay, type Params, resolveReader } from './methods.ts';
 import { publishedUri } from './names.ts';
 import { type CallRequest, isDirect, type UserCall } from './request.ts';
-import type { Exchange } from './sdk-lane.ts';
+import type { Exchange } from './exchange.ts';
 import { createRelay, isLogged, isLogLevel, logParams } from './sdk-relay.ts';
 import { type Outcome, webRequest, writeResponse } from './sdk-response.ts';
 import { keepAliveMs, LaneServer, runInLane } from './sdk-server.ts';

@@ -4,7 +4,7 @@ import { envelopeKeys, legacyVersions } from '@mcp-valet/shared';
 import { createMcpHandler, WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/server';
 import type { Inbound } from './gate.ts';
 import { isObject, RpcError } from './jsonrpc.ts';
-import type { Exchange } from './sdk-lane.ts';
+import type { Exchange } from './exchange.ts';
 import { createRelay, isLogLevel } from './sdk-relay.ts';
 import { type Outcome, webRequest, writeError, writeResponse } from './sdk-response.ts';
 import { type AnswerRequest, keepAliveMs, LaneServer, runInLane } from './sdk-server.ts';

@@ -42,7 +42,12 @@ describe('calls of a user', () => {
     expect(permits[2]).toEqual({ policy: 'user', limit: 3, windowSeconds: 60, remaining: 0, resetSeconds: 61 });
     clock.ms += 500;
     const refusal = await refusalOf(limits.call('acc', 'usr', null));
-    expect(refusal).toMatchObject({ code: 'RATE_LIMITED', message: 'Rate limit exceeded', retryAfterMs: 60_500, executed: 'no' });
+    expect(refusal).toMatchObject({
+      code: 'RATE_LIMITED',
+      message: 'Rate limit exceeded',
+      retryAfterMs: 60_500,
+      executed: 'no',
+    });
     expect(refusal.details).toEqual({ policy: 'user', limit: 3, windowSeconds: 60 });
     clock.ms += 60_500;
     await expect(limits.call('acc', 'usr', null)).resolves.toMatchObject({ remaining: 2 });
@@ -74,7 +79,8 @@ describe('calls of a user', () => {
 
   it('can be looked at without being spent', async () => {
     const { limits } = await limitsOf({ callsPerMinute: 2 });
-    for (let i = 0; i < 5; i++) expect(await limits.peek('user', 'acc', 'usr')).toMatchObject({ remaining: 2, resetSeconds: 0 });
+    for (let i = 0; i < 5; i++)
+      expect(await limits.peek('user', 'acc', 'usr')).toMatchObject({ remaining: 2, resetSeconds: 0 });
     await limits.call('acc', 'usr', null);
     expect(await limits.peek('user', 'acc', 'usr')).toMatchObject({ remaining: 1, resetSeconds: 61 });
     expect(await limits.peek('user-lists', 'acc', 'usr')).toMatchObject({ policy: 'user-lists', remaining: 1_000 });
@@ -109,7 +115,8 @@ describe("a server's own limit", () => {
     expect(await limits.peek('user', 'acc', 'usr')).toMatchObject({ remaining: 1 });
     await limits.call('acc', 'usr', null);
     const hourly = { serverId: 'hourly', max: 2, windowSeconds: 3_600 };
-    for (let i = 0; i < 5; i++) expect((await refusalOf(limits.call('acc', 'usr', hourly))).details).toMatchObject({ limit: 3 });
+    for (let i = 0; i < 5; i++)
+      expect((await refusalOf(limits.call('acc', 'usr', hourly))).details).toMatchObject({ limit: 3 });
     clock.ms += 61_000;
     expect(await limits.call('acc', 'usr', hourly)).toMatchObject({ remaining: 1 });
   });
@@ -150,7 +157,11 @@ describe('calls in flight', () => {
   it('are refused in a second, under their own policy', async () => {
     const { limits } = await limitsOf({ concurrentCalls: 0 });
     const refusal = await refusalOf((async () => limits.enter('acc', 'usr'))());
-    expect(refusal).toMatchObject({ code: 'RATE_LIMITED', retryAfterMs: 1_000, details: { policy: 'user-concurrent' } });
+    expect(refusal).toMatchObject({
+      code: 'RATE_LIMITED',
+      retryAfterMs: 1_000,
+      details: { policy: 'user-concurrent' },
+    });
   });
 });
 

@@ -4,7 +4,11 @@ import { describe, expect, it } from 'vitest';
 import { decide, decideServerUser, type Rules, type UserRules } from './decide.ts';
 
 const alice: UserRules = { id: 'usr_1', username: 'alice', allowed: [], blocked: [] };
-const on = (restrictions: Restrictions | null, user: Partial<UserRules> = {}, connectors: string[] | null = null): Rules => ({
+const on = (
+  restrictions: Restrictions | null,
+  user: Partial<UserRules> = {},
+  connectors: string[] | null = null,
+): Rules => ({
   server: { connectors, restrictions },
   user: { ...alice, ...user },
 });
@@ -25,7 +29,10 @@ describe('the exact messages', () => {
     expect(denied(other, 'github', 'x')).toEqual(['connector_restricted', 'Connector github is not allowed']);
     const bob = on({ users: { mode: 'allowlist', allowedIds: ['bob'] } });
     expect(denied(bob, 'slack', 'x')).toEqual(['user_not_on_server', 'User alice is not allowed on this server']);
-    expect(decideServerUser(bob)).toMatchObject({ allowed: false, message: 'User alice is not allowed on this server' });
+    expect(decideServerUser(bob)).toMatchObject({
+      allowed: false,
+      message: 'User alice is not allowed on this server',
+    });
   });
 });
 
@@ -110,7 +117,10 @@ describe('layers', () => {
     expect(may(open, 'slack')).toBe(true);
     expect(denied(open, 'github')).toEqual(['connector_not_for_user', 'Connector github is not allowed']);
     expect(denied(open, 'jira')).toEqual(['connector_not_for_user', 'Connector jira is not allowed']);
-    expect(denied(on(null, {}, ['slack']), 'github', 'x')).toEqual(['connector_not_on_server', 'Connector github is not allowed']);
+    expect(denied(on(null, {}, ['slack']), 'github', 'x')).toEqual([
+      'connector_not_on_server',
+      'Connector github is not allowed',
+    ]);
   });
 
   it('asks the user alone where there is no server', () => {
@@ -140,6 +150,9 @@ describe('a stored rule that cannot be read', () => {
     expect(may(rules, 'slack', 'send')).toBe(false);
   });
   it('opens nothing for a user whose lists cannot be read', () => {
-    expect(denied(on(null, { blocked: undefined as never }), 'slack')).toEqual(['rule_unreadable', 'Connector slack is not allowed']);
+    expect(denied(on(null, { blocked: undefined as never }), 'slack')).toEqual([
+      'rule_unreadable',
+      'Connector slack is not allowed',
+    ]);
   });
 });

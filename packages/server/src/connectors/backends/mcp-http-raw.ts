@@ -38,7 +38,8 @@ function buildHeaders(upstream: Upstream, request: UpstreamRequest, era: RawEra,
   if (era.modern) {
     headers['mcp-protocol-version'] = modernVersion;
     headers['mcp-method'] = request.method;
-    const name = request.params[nameField[request.method] ?? ''];
+    const field = nameField[request.method];
+    const name = field === undefined ? undefined : request.params[field];
     if (typeof name === 'string') headers['mcp-name'] = encodeHeaderText(name);
     Object.assign(headers, request.paramHeaders);
   } else if (era.version !== null) {
@@ -61,7 +62,7 @@ function buildBody(id: number | undefined, request: UpstreamRequest, era: RawEra
 }
 
 /** Deeper ones overflow the stack of whoever scrubs or writes them. Schemas and data of people stay far below. */
-const maxAnswerDepth = 256;
+const maxAnswerDepth = 1_000;
 
 function isWithin(value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null) return true;

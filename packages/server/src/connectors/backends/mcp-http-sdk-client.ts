@@ -44,6 +44,8 @@ const noTimeoutMs = 24 * 3_600_000;
 const connectTimeoutMs = 10_000;
 /** How long an answer that has ended may still be on its way through the SDK. */
 const settleMs = 50;
+/** How long an exchange may stay open after its call, so that an orderly end keeps its socket. */
+const lingerMs = 250;
 
 const asIs: StandardSchemaV1<unknown, Record<string, unknown>> = {
   '~standard': { version: 1, vendor: 'mcp-valet', validate: (value) => ({ value: value as Record<string, unknown> }) },
@@ -54,6 +56,8 @@ const noValidator = { getValidator: () => (value: unknown) => ({ valid: true as 
 interface Pending {
   note: HttpNote;
   end: () => void;
+  /** Ends the exchange itself: the SDK leaves a cancelled one of the 2025 era to the upstream. */
+  cut: AbortController;
 }
 
 export class Connection {
@@ -143,8 +147,10 @@ export class Connection {
     const onAbort = (): void => ended.abort(signal.reason);
     if (signal.aborted) throw failureOfSignal(signal, 'no');
     signal.addEventListener('abort', onAbort, { once: true });
+    const cut = new AbortController();
     this.#pending.set(call, {
       note,
+      cut,
       end: () => {
         note.isAnswerless = true;
         ended.abort(new Error('The answer ended without the response'));
@@ -174,6 +180,7 @@ export class Connection {
     } finally {
       this.#pending.delete(call);
       signal.removeEventListener('abort', onAbort);
+      setTimeout(() => cut.abort(), lingerMs).unref();
     }
   }
 
@@ -217,7 +224,7 @@ export class Connection {
       delete headers[callHeader];
       const pending = call === undefined ? undefined : this.#pending.get(call);
       const target = injectQuery(String(url), connector.inject, secrets, user);
-      if (pending !== undefined) return observe(await guarded(target, { ...init, headers }), pending);
+      if (pending !== undefined) return observe(await guarded(target, { ...init, headers, signal: linked(init.signal, pending.cut) }), pending);
       try {
         const response = await guarded(target, { ...init, headers });
         this.#handshake.note.status = response.status;
@@ -228,6 +235,15 @@ export class Connection {
       }
     };
   }
+}
+
+/** The exchange ends with its connection. By hand: the connection's signal lives long. */
+function linked(connection: AbortSignal | null | undefined, cut: AbortController): AbortSignal {
+  const onAbort = (): void => cut.abort(connection?.reason);
+  if (connection?.aborted) onAbort();
+  connection?.addEventListener('abort', onAbort, { once: true });
+  cut.signal.addEventListener('abort', () => connection?.removeEventListener('abort', onAbort), { once: true });
+  return cut.signal;
 }
 
 /** Notes what HTTP said, and notices an answer that ends without the response: the SDK would wait for it for ever. */
