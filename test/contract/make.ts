@@ -15,14 +15,24 @@ export async function newKey(stage: Stage): Promise<string> {
 }
 
 export async function newConnector({ rig, upstream }: Stage, key = rig.admin): Promise<string> {
-  const made = await rig.manage('POST', '/api/connectors', { connectorId: unique('c'), kind: 'mcp-http', url: upstream.url }, key);
+  const made = await rig.manage(
+    'POST',
+    '/api/connectors',
+    { connectorId: unique('c'), kind: 'mcp-http', url: upstream.url },
+    key,
+  );
   return made.connectorId;
 }
 
 /** Of alice, and not her default one. */
 export async function newCredential({ rig }: Stage): Promise<string> {
   const fields = { TOKEN: unique('value') };
-  const made = await rig.manage('POST', '/api/credentials', { userId: 'alice', connectorId: 'demo', authenticationType: 'secrets', fields });
+  const made = await rig.manage('POST', '/api/credentials', {
+    userId: 'alice',
+    connectorId: 'demo',
+    authenticationType: 'secrets',
+    fields,
+  });
   return made.credentialId;
 }
 
@@ -41,3 +51,9 @@ export async function newAudit({ rig }: Stage): Promise<string> {
   if (answer.status !== 201) throw new Error(`the user was not made: ${answer.text}`);
   return requestId;
 }
+
+/** A user named in the query, of the account `other` and of none. */
+export const maskedUser = {
+  foreign: ({ other }: Stage) => ({ query: { userId: other.alice.userId } }),
+  missing: () => ({ query: { userId: 'usr_0123456789abcdefghij' } }),
+};

@@ -1,17 +1,25 @@
 // The stage of the contract suites: a gateway with two accounts that have the same names, and requests as values. Knows the contract's types,
 // asserts nothing.
 import { randomBytes } from 'node:crypto';
-import type { PathParams, RouteBody, RouteDefinition, RouteId, RouteOf, RouteQuery, RouteReply } from '@mcp-valet/shared';
+import type {
+  PathParams,
+  RouteBody,
+  RouteDefinition,
+  RouteId,
+  RouteOf,
+  RouteQuery,
+  RouteReply,
+} from '@mcp-valet/shared';
 import { contract } from '@mcp-valet/shared';
 import type { TestDatabase } from '../support/database.ts';
-import { addFixtures, type Answer, type Fixtures, type Rig, type Send, startRig } from '../support/gateway.ts';
+import { type Answer, addFixtures, type Fixtures, type Rig, type Send, startRig } from '../support/gateway.ts';
 
 export interface Stage extends Fixtures {
   rig: Rig;
 }
 
-export async function startStage(open: () => Promise<TestDatabase>): Promise<Stage> {
-  const rig = await startRig({ database: await open(), env: { VALET_RATE_LIMIT: '100000' } });
+export async function startStage(open: () => Promise<TestDatabase>, env: Record<string, string> = {}): Promise<Stage> {
+  const rig = await startRig({ database: await open(), env: { VALET_RATE_LIMIT: '100000', ...env } });
   const fixtures = await addFixtures(rig);
   return {
     ...fixtures,
@@ -27,9 +35,15 @@ export async function startStage(open: () => Promise<TestDatabase>): Promise<Sta
 export const unique = (prefix: string): string => `${prefix}-${randomBytes(5).toString('hex')}`;
 
 /** What a request to a route carries, typed by the route. */
-export type Wire<R extends RouteDefinition> = (PathParams<R['path']> extends [] ? { params?: never } : { params: Record<PathParams<R['path']>[number], string> }) &
+export type Wire<R extends RouteDefinition> = (PathParams<R['path']> extends []
+  ? { params?: never }
+  : { params: Record<PathParams<R['path']>[number], string> }) &
   ('query' extends keyof R ? { query?: RouteQuery<R> } : { query?: never }) &
-  ('body' extends keyof R ? (undefined extends RouteBody<R> ? { body?: RouteBody<R> } : { body: RouteBody<R> }) : { body?: never });
+  ('body' extends keyof R
+    ? undefined extends RouteBody<R>
+      ? { body?: RouteBody<R> }
+      : { body: RouteBody<R> }
+    : { body?: never });
 
 export interface AnyWire {
   params?: Readonly<Record<string, string>>;
@@ -63,7 +77,9 @@ export type Sample<R extends RouteDefinition> = {
           invalid: { body?: unknown; query?: Record<string, unknown>; path: string };
         }
       : unknown) &
-      (PathParams<R['path']> extends [] ? { masked?: Record<string, Masked<R>> } : { masked: Record<string, Masked<R>> }) &
+      (PathParams<R['path']> extends []
+        ? { masked?: Record<string, Masked<R>> }
+        : { masked: Record<string, Masked<R>> }) &
       (IsOwn<R> extends true
         ? {
             /** A request of alice's own standard key about herself. */
@@ -86,7 +102,10 @@ export type Samples = { readonly [Id in RouteId]: Sample<RouteOf<Id>> };
 export interface AnySample {
   valid(stage: Stage): Promise<AnyWire> | AnyWire;
   invalid?: { body?: unknown; query?: Record<string, unknown>; path: string };
-  masked?: Record<string, { foreign(stage: Stage): Promise<AnyWire> | AnyWire; missing(stage: Stage): Promise<AnyWire> | AnyWire }>;
+  masked?: Record<
+    string,
+    { foreign(stage: Stage): Promise<AnyWire> | AnyWire; missing(stage: Stage): Promise<AnyWire> | AnyWire }
+  >;
   own?(stage: Stage): Promise<AnyWire> | AnyWire;
   othersUser?: { wire(stage: Stage): Promise<AnyWire> | AnyWire; status: 403 | 404 } | null;
   add?(stage: Stage): Promise<string>;
@@ -100,18 +119,31 @@ export function routeOf(id: RouteId): RouteDefinition {
 
 /** Path and query of a request. */
 export function pathOf(route: RouteDefinition, wire: AnyWire): string {
-  const path = route.path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(wire.params?.[name] ?? `no-${name}`));
-  const query = new URLSearchParams(Object.entries(wire.query ?? {}).map(([name, value]) => [name, String(value)]));
-  return query.size === 0 ? path : `${path}?${query}`;
+  const path = route.path.replace(/\{(\w+)\}/g, (_, name: string) =>
+    encodeURIComponent(wire.params?.[name] ?? `no-${name}`),
+  );
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(wire.query ?? {})) query.append(name, String(value));
+  return query.size === 0 ? path : `${path}?${query.toString()}`;
 }
 
 /** Sends a request of a route as raw HTTP. */
-export function sendWire(stage: Stage, route: RouteDefinition, wire: AnyWire, request: Omit<Send, 'method' | 'body'> = {}): Promise<Answer> {
-  return stage.rig.send(pathOf(route, wire), { ...request, method: route.method, ...(wire.body !== undefined && { body: wire.body }) });
+export function sendWire(
+  stage: Stage,
+  route: RouteDefinition,
+  wire: AnyWire,
+  request: Omit<Send, 'method' | 'body'> = {},
+): Promise<Answer> {
+  return stage.rig.send(pathOf(route, wire), {
+    ...request,
+    method: route.method,
+    ...(wire.body !== undefined && { body: wire.body }),
+  });
 }
 
 /** A refusal as text, without what differs from request to request. */
-export const withoutRequestId = ({ status, text }: Answer): string => `${status} ${text.replace(/"(requestId|request_id)":"[^"]*"/, '"$1":"…"')}`;
+export const withoutRequestId = ({ status, text }: Answer): string =>
+  `${status} ${text.replace(/"(requestId|request_id)":"[^"]*"/, '"$1":"…"')}`;
 
 /** The code of an error in any of the three envelopes, in capitals. */
 export function codeOf({ body }: Answer): string {

@@ -6,7 +6,10 @@ import { type AlloyScene, type PublishedServer, startAlloyScene } from './alloy-
 import { example } from './example.ts';
 
 const list = { method: 'tools/call', params: { name: 'list_connectors_alloy', arguments: {} } };
-const execute = (arguments_: Json) => ({ method: 'tools/call', params: { name: 'execute_action_alloy', arguments: arguments_ } });
+const execute = (arguments_: Json) => ({
+  method: 'tools/call',
+  params: { name: 'execute_action_alloy', arguments: arguments_ },
+});
 const post = execute({ connectorId: 'slack', actionId: 'chat_postMessage', parameters: { text: 'hi' } });
 
 let scene: AlloyScene;
@@ -24,7 +27,8 @@ async function bothHeaders(userId: string, key = scene.enterprise): Promise<Reco
   const lines = text.trim().split('\n');
   return Object.fromEntries(lines.map((line) => line.split(': ', 2) as [string, string]));
 }
-const events = async (requestId: string): Promise<Json[]> => (await scene.rig.manage('GET', `/api/audit?requestId=${requestId}`)).events;
+const events = async (requestId: string): Promise<Json[]> =>
+  (await scene.rig.manage('GET', `/api/audit?requestId=${requestId}`)).events;
 const lastCall = async (): Promise<Json> => (await scene.rig.manage('GET', '/api/calls?limit=1')).calls[0];
 
 describe('the two ways of calling', () => {
@@ -35,14 +39,18 @@ describe('the two ways of calling', () => {
   });
 
   it('take key and user at the plain path', async () => {
-    const answer = await scene.rig.rpc(`/mcp/${server.serverId}`, post, { headers: await bothHeaders('user_alice_123') });
+    const answer = await scene.rig.rpc(`/mcp/${server.serverId}`, post, {
+      headers: await bothHeaders('user_alice_123'),
+    });
     expect(answer.status).toBe(200);
     expect(scene.upstream.calls[0]?.authorization).toBe(`Bearer ${scene.secrets.get('user_alice_123 slack')}`);
     expect(await lastCall()).toMatchObject({ username: 'user_alice_123', outcome: 'ok' });
   });
 
   it('refuse the plain path without a key', async () => {
-    const answer = await scene.rig.rpc(`/mcp/${server.serverId}`, list, { headers: { 'x-alloy-userid': 'user_alice_123' } });
+    const answer = await scene.rig.rpc(`/mcp/${server.serverId}`, list, {
+      headers: { 'x-alloy-userid': 'user_alice_123' },
+    });
     expect(answer.status).toBe(401);
     expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer/);
   });
@@ -65,13 +73,17 @@ describe('the management headers', () => {
   });
 
   it('refuse a user who does not exist', async () => {
-    const answer = await scene.rig.send('/api/servers', { headers: await bothHeaders('nobody-here'), body: { name: 'of-nobody' } });
+    const answer = await scene.rig.send('/api/servers', {
+      headers: await bothHeaders('nobody-here'),
+      body: { name: 'of-nobody' },
+    });
     expect(answer).toMatchObject({ status: 404, body: { error: { code: 'USER_NOT_FOUND' } } });
   });
 });
 
 describe('the optional headers', () => {
-  const asAlice = (headers: Record<string, string>) => scene.rig.rpc(server.path, post, { headers: { 'x-alloy-userid': 'user_alice_123', ...headers } });
+  const asAlice = (headers: Record<string, string>) =>
+    scene.rig.rpc(server.path, post, { headers: { 'x-alloy-userid': 'user_alice_123', ...headers } });
 
   it('force a credential of the user', async () => {
     await scene.rig.manage('POST', '/api/credentials', {
@@ -96,7 +108,9 @@ describe('the optional headers', () => {
   });
 
   it('never ignore a user token that cannot be verified', async () => {
-    expect((await asAlice({ 'x-alloy-user-token': 'eyJhbGciOiJub25lIn0.eyJzdWIiOiJ1c2VyX2FsaWNlXzEyMyJ9.' })).status).toBe(401);
+    expect(
+      (await asAlice({ 'x-alloy-user-token': 'eyJhbGciOiJub25lIn0.eyJzdWIiOiJ1c2VyX2FsaWNlXzEyMyJ9.' })).status,
+    ).toBe(401);
     expect(scene.upstream.calls).toEqual([]);
   });
 
@@ -118,7 +132,11 @@ describe('the request flow', () => {
     await scene.rig.rpc(target.path, list, as('user_abc123', 'flow-1-a'));
     const bad = await scene.rig.rpc(`/mcp/${target.serverId}/mcpv_url_wrong`, post, as('user_abc123', 'flow-1-b'));
     expect(bad.status).toBe(401);
-    const refused = await scene.rig.sql<{ reason: string }>('_system', `select reason from audit_events where account_id = '_system' and request_id = $1`, ['flow-1-b']);
+    const refused = await scene.rig.sql<{ reason: string }>(
+      '_system',
+      `select reason from audit_events where account_id = '_system' and request_id = $1`,
+      ['flow-1-b'],
+    );
     expect(refused).toEqual([{ reason: 'malformed_token' }]);
   });
 
@@ -127,14 +145,20 @@ describe('the request flow', () => {
     await scene.rig.rpc(target.path, list, as('user_abc123', 'flow-2-a'));
     const limited = await scene.rig.rpc(target.path, post, as('user_abc123', 'flow-2-b'));
     expect(limited.status).toBe(429);
-    await expect.poll(() => events('flow-2-b')).toMatchObject([{ action: 'call.refuse', outcome: 'refused', reason: 'rate_limit:user' }]);
+    await expect
+      .poll(() => events('flow-2-b'))
+      .toMatchObject([{ action: 'call.refuse', outcome: 'refused', reason: 'rate_limit:user' }]);
   });
 
   it('applies restrictions before it looks for credentials', async () => {
     const target = await tight('flow-3');
     const answer = await scene.rig.rpc(target.path, post, as('user_abc123', 'flow-3'));
     expect(toolJson(answer)).toEqual({ error: 'Connector slack is not allowed', code: 'FORBIDDEN' });
-    await expect.poll(() => events('flow-3')).toMatchObject([{ action: 'call.refuse', outcome: 'refused', reason: 'connector_restricted', target: 'slack.chat_postMessage' }]);
+    await expect
+      .poll(() => events('flow-3'))
+      .toMatchObject([
+        { action: 'call.refuse', outcome: 'refused', reason: 'connector_restricted', target: 'slack.chat_postMessage' },
+      ]);
     expect(await lastCall()).toMatchObject({ outcome: 'refused', reason: 'connector_restricted', credentialId: null });
   });
 
@@ -149,13 +173,19 @@ describe('the request flow', () => {
     const answer = await scene.rig.rpc(server.path, post, as('user_alice_123', 'flow-5'));
     expect(answer.body.result.isError).toBeUndefined();
     expect(scene.upstream.calls).toHaveLength(1);
-    expect(await lastCall()).toMatchObject({ requestId: 'flow-5', outcome: 'ok', credentialId: 'alice_slack_credential_id', upstreamStatus: 200 });
+    expect(await lastCall()).toMatchObject({
+      requestId: 'flow-5',
+      outcome: 'ok',
+      credentialId: 'alice_slack_credential_id',
+      upstreamStatus: 200,
+    });
   });
 });
 
 describe('the limit of 100 requests a minute', () => {
   it('holds per effective user by default, and says when to come back', async () => {
-    const call = (user: string): Promise<Answer> => scene.rig.rpc(server.path, list, { headers: { 'x-alloy-userid': user } });
+    const call = (user: string): Promise<Answer> =>
+      scene.rig.rpc(server.path, list, { headers: { 'x-alloy-userid': user } });
     const statuses: number[] = [];
     for (let i = 0; i < 10; i++) {
       const answers = await Promise.all(Array.from({ length: 10 }, () => call('team_sales_john')));
@@ -163,7 +193,10 @@ describe('the limit of 100 requests a minute', () => {
     }
     expect(statuses.filter((status) => status === 200)).toHaveLength(100);
     const refused = await call('team_sales_john');
-    expect(refused).toMatchObject({ status: 429, body: { error: { code: 429, message: 'Rate limit exceeded', data: { code: 'RATE_LIMITED' } } } });
+    expect(refused).toMatchObject({
+      status: 429,
+      body: { error: { code: 429, message: 'Rate limit exceeded', data: { code: 'RATE_LIMITED' } } },
+    });
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
     expect((await call('team_marketing_jane')).status).toBe(200);
   });

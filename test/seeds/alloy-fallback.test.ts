@@ -5,7 +5,10 @@ import { type AlloyScene, type PublishedServer, startAlloyScene } from './alloy-
 import { exampleJson } from './example.ts';
 
 const list = { method: 'tools/call', params: { name: 'list_connectors_alloy', arguments: {} } };
-const post = { method: 'tools/call', params: { name: 'execute_action_alloy', arguments: { connectorId: 'slack', actionId: 'chat_postMessage' } } };
+const post = {
+  method: 'tools/call',
+  params: { name: 'execute_action_alloy', arguments: { connectorId: 'slack', actionId: 'chat_postMessage' } },
+};
 const stranger = { headers: { 'x-alloy-userid': 'invalid-user-id' } };
 
 let scene: AlloyScene;
@@ -30,15 +33,19 @@ describe('an unknown user on a server that falls back', () => {
 
   it('runs in the default context: with no credentials of anybody', async () => {
     const answer = await scene.rig.rpc(server.path, post, stranger);
-    expect(JSON.parse(answer.body.result.content[1].text).error).toBe('No credentials found for default on connector slack');
+    expect(JSON.parse(answer.body.result.content[1].text).error).toBe(
+      'No credentials found for default on connector slack',
+    );
     expect(scene.upstream.calls).toEqual([]);
   });
 
   it('is logged as an attempt', async () => {
     await scene.rig.rpc(server.path, list, { headers: { ...stranger.headers, 'x-request-id': 'fallback-1' } });
-    await expect.poll(() => scene.rig.manage('GET', '/api/audit?requestId=fallback-1').then((page) => page.events)).toMatchObject([
-      { action: 'user.override', outcome: 'ok', reason: 'fallback', attemptedUser: 'invalid-user-id' },
-    ]);
+    await expect
+      .poll(() => scene.rig.manage('GET', '/api/audit?requestId=fallback-1').then((page) => page.events))
+      .toMatchObject([
+        { action: 'user.override', outcome: 'ok', reason: 'fallback', attemptedUser: 'invalid-user-id' },
+      ]);
   });
 
   it('is refused before anything runs when the request is strict', async () => {

@@ -1,5 +1,5 @@
 // The scene of the Alloy examples: their users, connectors and credential ids, as an operator would have created them before.
-import { type Json, type Rig, type RigOptions, canary, startRig } from '../support/gateway.ts';
+import { canary, type Json, type Rig, type RigOptions, startRig } from '../support/gateway.ts';
 import { exampleJson } from './example.ts';
 import { type NamedUpstream, startNamedUpstream } from './named-upstream.ts';
 

@@ -29,7 +29,11 @@ const callsOf = async (user: string) => (await scene.rig.manage('GET', `/api/cal
 describe('the curl examples', () => {
   it('create an enterprise server with permissions', async () => {
     const shown = await scene.rig.manage('GET', `/api/servers/${server.serverId}`);
-    expect(shown).toMatchObject({ name: 'enterprise-multi-user', description: 'Enterprise server for multiple users', hasRestrictions: true });
+    expect(shown).toMatchObject({
+      name: 'enterprise-multi-user',
+      description: 'Enterprise server for multiple users',
+      hasRestrictions: true,
+    });
     expect(server.serverId).toMatch(/^enterprise-multi-user-[0-9a-f]{8}$/);
     expect(server.accessUrl).toBe(`${scene.rig.url}/mcp/${server.serverId}/${server.accessToken}`);
     expect(shown.restrictions.permissions).toEqual([
@@ -43,12 +47,28 @@ describe('the curl examples', () => {
     const [answer] = await runCurl(await example(seed('basic-user-override.sh'), url));
     expect(answer).toMatchObject({ status: 200, body: { jsonrpc: '2.0', id: '1' } });
     expect(connectorsOf(answer as CurlAnswer)).toEqual(['notion', 'slack']);
-    expect((await callsOf('user_abc123'))[0]).toMatchObject({ tool: 'list_connectors_alloy', outcome: 'ok', username: 'user_abc123' });
+    expect((await callsOf('user_abc123'))[0]).toMatchObject({
+      tool: 'list_connectors_alloy',
+      outcome: 'ok',
+      username: 'user_abc123',
+    });
   });
 
   it.each([
-    { file: 'execute-for-alice.sh', user: 'user_alice_123', credential: 'alice_slack_credential_id', channel: 'C123456', text: 'Message from Alice' },
-    { file: 'execute-for-bob.sh', user: 'user_bob_456', credential: 'bob_slack_credential_id', channel: 'C789012', text: 'Message from Bob' },
+    {
+      file: 'execute-for-alice.sh',
+      user: 'user_alice_123',
+      credential: 'alice_slack_credential_id',
+      channel: 'C123456',
+      text: 'Message from Alice',
+    },
+    {
+      file: 'execute-for-bob.sh',
+      user: 'user_bob_456',
+      credential: 'bob_slack_credential_id',
+      channel: 'C789012',
+      text: 'Message from Bob',
+    },
   ])('execute as $user with that user’s own credential', async ({ file, user, credential, channel, text }) => {
     const [answer] = await runCurl(await example(seed(file), { YOUR_MCP_SERVER_URL: server.accessUrl }));
     expect(answer?.body).toEqual({
@@ -57,41 +77,70 @@ describe('the curl examples', () => {
       result: { content: [{ type: 'text', text: '{"tool":"chat_postMessage","ok":true}' }] },
     });
     expect(scene.upstream.calls).toEqual([
-      { connector: 'slack', tool: 'chat_postMessage', arguments: { channel, text }, authorization: bearer(user, 'slack') },
+      {
+        connector: 'slack',
+        tool: 'chat_postMessage',
+        arguments: { channel, text },
+        authorization: bearer(user, 'slack'),
+      },
     ]);
-    expect((await callsOf(user))[0]).toMatchObject({ credentialId: credential, outcome: 'ok', serverId: server.serverId });
+    expect((await callsOf(user))[0]).toMatchObject({
+      credentialId: credential,
+      outcome: 'ok',
+      serverId: server.serverId,
+    });
   });
 
   it('never use a credential of somebody else, whatever id is named', async () => {
     const stolen = { YOUR_MCP_SERVER_URL: server.accessUrl, alice_slack_credential_id: 'bob_slack_credential_id' };
     const [answer] = await runCurl(await example(seed('execute-for-alice.sh'), stolen));
     expect(answer?.body.result.isError).toBe(true);
-    expect(JSON.parse(answer?.body.result.content[0].text).error).toBe('No credentials found for user_alice_123 on connector slack');
+    expect(JSON.parse(answer?.body.result.content[0].text).error).toBe(
+      'No credentials found for user_alice_123 on connector slack',
+    );
     expect(scene.upstream.calls).toEqual([]);
   });
 });
 
 describe('the client classes', () => {
-  const address = () => ({ 'https://mcp.runalloy.com/mcp/enterprise-123': server.url, your_token_here: server.accessToken });
+  const address = () => ({
+    'https://mcp.runalloy.com/mcp/enterprise-123': server.url,
+    your_token_here: server.accessToken,
+  });
 
   it('run in node as printed', async () => {
     const answers = await runNode(await example(seed('node-client.mjs'), address()));
-    expect(answers.map(({ status, body }) => [status, body.id])).toEqual([[200, '1'], [200, '1']]);
-    expect(answers.map(connectorsOf)).toEqual([['notion', 'slack'], ['notion', 'slack']]);
+    expect(answers.map(({ status, body }) => [status, body.id])).toEqual([
+      [200, '1'],
+      [200, '1'],
+    ]);
+    expect(answers.map(connectorsOf)).toEqual([
+      ['notion', 'slack'],
+      ['notion', 'slack'],
+    ]);
     expect((await callsOf('user_alice_123'))[0]).toMatchObject({ tool: 'list_connectors_alloy', outcome: 'ok' });
     expect((await callsOf('user_bob_456'))[0]).toMatchObject({ tool: 'list_connectors_alloy', outcome: 'ok' });
   });
 
   it('run in python as printed', async () => {
     const answers = await runPython(await example(seed('python_client.py'), address()));
-    expect(answers.map(({ status, body }) => [status, body.id])).toEqual([[200, '1'], [200, '1']]);
-    expect(answers.map(connectorsOf)).toEqual([['notion', 'slack'], ['notion', 'slack']]);
+    expect(answers.map(({ status, body }) => [status, body.id])).toEqual([
+      [200, '1'],
+      [200, '1'],
+    ]);
+    expect(answers.map(connectorsOf)).toEqual([
+      ['notion', 'slack'],
+      ['notion', 'slack'],
+    ]);
   });
 
   it('can be exchanged for the SDK without changing how they are used', async () => {
     const [, usage = ''] = (await example(seed('node-client.mjs'), address())).split('// Usage');
     const answers = await runNode(`import { MCPClient } from '@mcp-valet/client';\n${usage}`, { tsx: true });
-    expect(answers.map(connectorsOf)).toEqual([['notion', 'slack'], ['notion', 'slack']]);
+    expect(answers.map(connectorsOf)).toEqual([
+      ['notion', 'slack'],
+      ['notion', 'slack'],
+    ]);
   });
 });
 
@@ -103,7 +152,8 @@ describe('the use cases', () => {
     [seedClass = ''] = (await example(seed('node-client.mjs'))).split('// Usage');
   });
   /** The client that the snippets take for granted. */
-  const client = (lines = '') => `${seedClass}\nconst mcpClient = new MCPClient('${open.url}', '${open.accessToken}');\n${lines}\n`;
+  const client = (lines = '') =>
+    `${seedClass}\nconst mcpClient = new MCPClient('${open.url}', '${open.accessToken}');\n${lines}\n`;
   const arrived = () => scene.upstream.calls.map(({ tool, authorization }) => [tool, authorization]);
 
   it('serve customers through one server', async () => {
@@ -132,7 +182,8 @@ describe('the use cases', () => {
 
   it('accept every recommended form of user id', async () => {
     const [, ...patterns] = (await example(seed('user-id-format.mjs'))).trim().split('\n');
-    const values = "const companyId = 'acme', userId = 'u7', environment = 'prod', tenantId = 't9', department = 'sales', username = 'kim';";
+    const values =
+      "const companyId = 'acme', userId = 'u7', environment = 'prod', tenantId = 't9', department = 'sales', username = 'kim';";
     const made = await runNode(`${values}\nfor (const id of [${patterns.join(',')}]) console.log(JSON.stringify(id));`);
     expect(made).toEqual(['acme_u7', 'prod_t9_u7', 'team_sales_kim']);
     for (const username of made as unknown as string[]) {
@@ -145,10 +196,14 @@ describe('the use cases', () => {
   it('return what the error handling example hands on', async () => {
     const text = await example(seed('error-handling.mjs'));
     const wrapped = `const attempt = async (userId, method, params) => {\n${text}};\n`;
-    const calls = "await attempt('user_alice_123', 'list_connectors_alloy', {});\nawait attempt('nobody-here', 'list_connectors_alloy', {});";
+    const calls =
+      "await attempt('user_alice_123', 'list_connectors_alloy', {});\nawait attempt('nobody-here', 'list_connectors_alloy', {});";
     const [good, bad] = await runNode(client() + wrapped + calls);
     expect(good?.body.result.isError).toBeUndefined();
-    expect(bad).toMatchObject({ status: 403, body: { id: '1', error: { code: 403, data: { code: 'USER_NOT_FOUND' } } } });
+    expect(bad).toMatchObject({
+      status: 403,
+      body: { id: '1', error: { code: 403, data: { code: 'USER_NOT_FOUND' } } },
+    });
   });
 
   it('leave room for the application’s own limiter', async () => {
@@ -156,14 +211,22 @@ describe('the use cases', () => {
     const after = `
       for (let i = 0; i < 4; i++) await executeWithRateLimit('user_alice_123', 'list_connectors_alloy', {}).catch((error) => console.log(JSON.stringify(error.message)));`;
     const answers: unknown[] = await runNode(client(before) + (await example(seed('rate-limiting.mjs'))) + after);
-    expect(answers.map((answer) => (answer as CurlAnswer).status ?? answer)).toEqual([200, 200, 200, 'Rate limit exceeded for user']);
+    expect(answers.map((answer) => (answer as CurlAnswer).status ?? answer)).toEqual([
+      200,
+      200,
+      200,
+      'Rate limit exceeded for user',
+    ]);
   });
 
   const list = { method: 'tools/call', params: { name: 'list_connectors_alloy', arguments: {} } };
 });
 
 describe('the troubleshooting bodies', () => {
-  const execute = (arguments_: Json) => ({ method: 'tools/call', params: { name: 'execute_action_alloy', arguments: arguments_ } });
+  const execute = (arguments_: Json) => ({
+    method: 'tools/call',
+    params: { name: 'execute_action_alloy', arguments: arguments_ },
+  });
   const as = (user: string) => ({ headers: { 'x-alloy-userid': user } });
   const postMessage = execute({ connectorId: 'slack', actionId: 'chat_postMessage', parameters: { text: 'hi' } });
 
@@ -172,7 +235,10 @@ describe('the troubleshooting bodies', () => {
     const answer = await scene.rig.rpc(server.path, postMessage, as('user_alice_123'));
     expect(answer.status).toBe(200);
     expect(answer.body.result.isError).toBe(true);
-    expect(toolJson(answer)).toEqual({ ...(await exampleJson(seed('missing-credentials.json'))), code: 'CREDENTIALS_REQUIRED' });
+    expect(toolJson(answer)).toEqual({
+      ...(await exampleJson(seed('missing-credentials.json'))),
+      code: 'CREDENTIALS_REQUIRED',
+    });
     expect(scene.upstream.calls).toEqual([]);
   });
 

@@ -3,9 +3,9 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Rig, startRig } from '../support/gateway.ts';
 import { example, runCurl } from './example.ts';
 import { type GatewayScene, startGatewayScene } from './gateway-scene.ts';
-import { type Rig, startRig } from '../support/gateway.ts';
 
 let parent: string;
 let dataDir: string;
@@ -30,12 +30,18 @@ describe('a restart on the same data directory', () => {
     const before: GatewayScene = await startGatewayScene(options());
     try {
       admin = before.rig.admin;
-      const seed = async (file: string) => runCurl(await example(`gateway-user-management/${file}`, before.host), admin);
+      const seed = async (file: string) =>
+        runCurl(await example(`gateway-user-management/${file}`, before.host), admin);
       await seed('create-user.sh');
       const [made] = await seed('generate-key.sh');
       key = made?.body.api_key;
       await seed('mcp-access.sh');
-      await before.rig.manage('POST', '/secrets/set', { username: 'alice', serverName: 'wave', secretName: 'WAVE_TOKEN', secretValue: 'canary-wave-over-restart' });
+      await before.rig.manage('POST', '/secrets/set', {
+        username: 'alice',
+        serverName: 'wave',
+        secretName: 'WAVE_TOKEN',
+        secretValue: 'canary-wave-over-restart',
+      });
     } finally {
       await before.rig.close();
     }
@@ -44,10 +50,18 @@ describe('a restart on the same data directory', () => {
     try {
       // The first key is shown at the first start and never again; it still opens.
       expect(after.admin).toBe('');
-      expect(await after.manage('GET', '/users/alice', undefined, admin)).toMatchObject({ email: 'alice@example.com', mcp_allowed: ['erpnext', 'wave'] });
-      const tools = (await after.rpc('/mcp', { method: 'tools/list' }, { key })).body.result.tools.map(({ name }: { name: string }) => name);
+      expect(await after.manage('GET', '/users/alice', undefined, admin)).toMatchObject({
+        email: 'alice@example.com',
+        mcp_allowed: ['erpnext', 'wave'],
+      });
+      const tools = (await after.rpc('/mcp', { method: 'tools/list' }, { key })).body.result.tools.map(
+        ({ name }: { name: string }) => name,
+      );
       expect(tools).toEqual(['erpnext__erpnext_list', 'wave__wave_list']);
-      const call = await after.send('/mcp/tool/call', { key, body: { serverName: 'wave', methodName: 'wave_list', args: {} } });
+      const call = await after.send('/mcp/tool/call', {
+        key,
+        body: { serverName: 'wave', methodName: 'wave_list', args: {} },
+      });
       expect(call.body).toMatchObject({ success: true });
       expect(before.upstream.calls.at(-1)?.arguments).toEqual({ WAVE_TOKEN: 'canary-wave-over-restart' });
     } finally {

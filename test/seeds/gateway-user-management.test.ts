@@ -21,7 +21,8 @@ const reach = async (key: string): Promise<string[]> => {
   const { tools } = (await scene.rig.rpc('/mcp', listTools, { key })).body.result;
   return tools.map(({ name }: Json) => name.split('__')[0]).sort();
 };
-const callTool = (key: string, mcp: string) => scene.rig.rpc('/mcp', { method: 'tools/call', params: { name: `${mcp}__${mcp}_list`, arguments: {} } }, { key });
+const callTool = (key: string, mcp: string) =>
+  scene.rig.rpc('/mcp', { method: 'tools/call', params: { name: `${mcp}__${mcp}_list`, arguments: {} } }, { key });
 
 describe('the guide, step by step', () => {
   let key = '';
@@ -30,7 +31,16 @@ describe('the guide, step by step', () => {
     const [created] = await runSeed('create-user.sh');
     expect(created).toMatchObject({
       status: 201,
-      body: { status: 'created', username: 'alice', email: 'alice@example.com', description: 'Engineering team', enabled: true, mcp_allowed: [], mcp_blocked: [], metadata: {} },
+      body: {
+        status: 'created',
+        username: 'alice',
+        email: 'alice@example.com',
+        description: 'Engineering team',
+        enabled: true,
+        mcp_allowed: [],
+        mcp_blocked: [],
+        metadata: {},
+      },
     });
     const [again] = await runSeed('create-user.sh');
     expect(again).toMatchObject({ status: 409, body: { error: 'conflict' } });
@@ -41,7 +51,11 @@ describe('the guide, step by step', () => {
     const [made] = await runSeed('generate-key.sh');
     expect(made?.status).toBe(201);
     expect(Object.keys(made?.body)).toEqual(expect.arrayContaining(Object.keys(printed)));
-    expect(made?.body).toMatchObject({ status: printed.status, username: printed.username, key_name: 'production-key' });
+    expect(made?.body).toMatchObject({
+      status: printed.status,
+      username: printed.username,
+      key_name: 'production-key',
+    });
     expect(made?.body.note).toMatch(/not be shown again/);
     const days = (Date.parse(made?.body.expires_at) - Date.now()) / 86_400_000;
     expect(days).toBeGreaterThan(89.9);
@@ -52,13 +66,19 @@ describe('the guide, step by step', () => {
 
   it('uses the key: initialize with revision 2024-11-05, before and after the access rules', async () => {
     const [answer] = await runCurl(await example(seed('use-the-key.sh'), { ...scene.host, 'mcpgw_...': key }));
-    expect(answer).toMatchObject({ status: 200, body: { jsonrpc: '2.0', id: 1, result: { protocolVersion: '2024-11-05', serverInfo: { name: 'MCP Valet' } } } });
+    expect(answer).toMatchObject({
+      status: 200,
+      body: { jsonrpc: '2.0', id: 1, result: { protocolVersion: '2024-11-05', serverInfo: { name: 'MCP Valet' } } },
+    });
     expect(await reach(key)).toEqual([...mcps].sort());
   });
 
   it('configures access: only the allowed MCPs are listed and can be called', async () => {
     const [updated] = await runSeed('mcp-access.sh');
-    expect(updated).toEqual({ status: 200, body: { status: 'updated', username: 'alice', mcp_allowed: ['erpnext', 'wave'], mcp_blocked: [] } });
+    expect(updated).toEqual({
+      status: 200,
+      body: { status: 'updated', username: 'alice', mcp_allowed: ['erpnext', 'wave'], mcp_blocked: [] },
+    });
     expect(await reach(key)).toEqual(['erpnext', 'wave']);
     expect((await callTool(key, 'erpnext')).body.result.content[0].text).toContain('"ok":true');
     expect((await callTool(key, 'truenas')).body.error).toMatchObject({ code: -32602 });
@@ -129,21 +149,31 @@ describe('what the guide says about keys and users', () => {
     const { key } = await newUser('all-blocked');
     await scene.rig.manage('PUT', '/users/all-blocked/mcp-access', { blocked_mcps: [...mcps] });
     const answer = await scene.rig.rpc('/mcp', listTools, { key });
-    expect(answer).toMatchObject({ status: 403, body: { error: 'access_denied', message: 'All MCPs are blocked for your user' } });
+    expect(answer).toMatchObject({
+      status: 403,
+      body: { error: 'access_denied', message: 'All MCPs are blocked for your user' },
+    });
   });
 
   it('lets a block win over an allow', async () => {
     const { key } = await newUser('both-lists');
-    await scene.rig.manage('PUT', '/users/both-lists/mcp-access', { allowed_mcps: ['erpnext', 'wave'], blocked_mcps: ['wave'] });
+    await scene.rig.manage('PUT', '/users/both-lists/mcp-access', {
+      allowed_mcps: ['erpnext', 'wave'],
+      blocked_mcps: ['wave'],
+    });
     expect(await reach(key)).toEqual(['erpnext']);
   });
 
   it('enforces access on the direct tool call too', async () => {
     const { key } = await newUser('direct-user');
     await scene.rig.manage('PUT', '/users/direct-user/mcp-access', { allowed_mcps: ['erpnext'] });
-    const call = (serverName: string) => scene.rig.send('/mcp/tool/call', { key, body: { serverName, methodName: `${serverName}_list`, args: {} } });
+    const call = (serverName: string) =>
+      scene.rig.send('/mcp/tool/call', { key, body: { serverName, methodName: `${serverName}_list`, args: {} } });
     expect((await call('erpnext')).status).toBe(200);
-    expect(await call('wave')).toMatchObject({ status: 403, body: { success: false, code: 'not_allowed', error: 'Connector wave is not allowed' } });
+    expect(await call('wave')).toMatchObject({
+      status: 403,
+      body: { success: false, code: 'not_allowed', error: 'Connector wave is not allowed' },
+    });
   });
 
   it('deletes a user with the keys', async () => {

@@ -58,7 +58,9 @@ describe('how clients pass a user’s token', () => {
       }`;
     const agent = await example('mcify-multi-user/custom-agent.mjs');
     await runNode(before + agent + after, { traced: false });
-    const seen = fixtures.upstream.recorded.filter(({ body }) => body.includes('tools/call')).map(({ headers }) => headers.authorization);
+    const seen = fixtures.upstream.recorded
+      .filter(({ body }) => body.includes('tools/call'))
+      .map(({ headers }) => headers.authorization);
     expect(seen).toEqual([`Bearer ${alice.canary}`, `Bearer ${bob.canary}`]);
   });
 });
@@ -67,7 +69,13 @@ describe('identity never comes from the tool’s input', () => {
   const names = ['userId', 'user_id', 'username', 'user', 'tenantId', 'accountId', 'sub', 'x-alloy-userid'];
 
   it('is no field of any tool', async () => {
-    const { tools } = (await rig.rpc(`/mcp/${fixtures.home.server.serverId}`, { method: 'tools/list' }, { key: fixtures.home.enterprise })).body.result;
+    const { tools } = (
+      await rig.rpc(
+        `/mcp/${fixtures.home.server.serverId}`,
+        { method: 'tools/list' },
+        { key: fixtures.home.enterprise },
+      )
+    ).body.result;
     expect(tools).toHaveLength(8);
     for (const tool of tools) {
       const fields = JSON.stringify(tool.inputSchema.properties ?? {});
@@ -79,7 +87,10 @@ describe('identity never comes from the tool’s input', () => {
     const { alice, bob, enterprise, server } = fixtures.home;
     const message = whoami();
     Object.assign(message.params.arguments, Object.fromEntries(names.map((name) => [name, bob.username])));
-    const answer = await rig.rpc(`/mcp/${server.serverId}`, message, { key: enterprise, headers: { 'x-alloy-userid': alice.username } });
+    const answer = await rig.rpc(`/mcp/${server.serverId}`, message, {
+      key: enterprise,
+      headers: { 'x-alloy-userid': alice.username },
+    });
     expect(answer.body.result.isError).toBeUndefined();
     const arrived = wireText(fixtures.upstream.recorded);
     expect(arrived).toContain(alice.canary);
@@ -114,18 +125,26 @@ describe('tenant and user', () => {
       await rig.rpc(`/mcp/${server.serverId}`, whoami(), { key: enterprise, headers: { 'x-alloy-userid': 'alice' } });
     }
     const calls = fixtures.upstream.recorded.filter(({ body }) => body.includes('tools/call'));
-    expect(calls.map(({ headers }) => headers.authorization)).toEqual([`Bearer ${home.alice.canary}`, `Bearer ${other.alice.canary}`]);
+    expect(calls.map(({ headers }) => headers.authorization)).toEqual([
+      `Bearer ${home.alice.canary}`,
+      `Bearer ${other.alice.canary}`,
+    ]);
   });
 
   it('do not let a key reach a server of another tenant', async () => {
-    const foreign = await rig.rpc(`/mcp/${fixtures.other.server.serverId}`, whoami(), { key: fixtures.home.enterprise });
+    const foreign = await rig.rpc(`/mcp/${fixtures.other.server.serverId}`, whoami(), {
+      key: fixtures.home.enterprise,
+    });
     expect(foreign.status).toBe(404);
     expect(fixtures.upstream.recorded).toEqual([]);
   });
 
   it('do not let a user’s id of another tenant be named', async () => {
     const { server, enterprise } = fixtures.home;
-    const answer = await rig.rpc(`/mcp/${server.serverId}`, whoami(), { key: enterprise, headers: { 'x-alloy-userid': fixtures.other.alice.userId } });
+    const answer = await rig.rpc(`/mcp/${server.serverId}`, whoami(), {
+      key: enterprise,
+      headers: { 'x-alloy-userid': fixtures.other.alice.userId },
+    });
     expect(answer).toMatchObject({ status: 403, body: { error: { data: { code: 'USER_NOT_FOUND' } } } });
   });
 });
@@ -135,7 +154,9 @@ describe('credentials of users', () => {
     const { alice, server } = fixtures.home;
     const list = { method: 'tools/call', params: { name: 'get_credentials_alloy', arguments: {} } };
     const answer = await rig.rpc(`/mcp/${server.serverId}`, list, { key: alice.key });
-    expect(toolJson(answer).credentials).toMatchObject([{ credentialId: alice.credentialId, connectorId: 'demo', status: 'valid' }]);
+    expect(toolJson(answer).credentials).toMatchObject([
+      { credentialId: alice.credentialId, connectorId: 'demo', status: 'valid' },
+    ]);
     expect(answer.text).not.toContain(alice.canary);
   });
 });

@@ -35,7 +35,12 @@ const lastArguments = () => upstream.calls.at(-1)?.arguments;
 describe.each([
   { who: 'with username', replacements: {}, owner: 'user123', key: () => rig.admin },
   { who: 'without username', replacements: withoutUsername, owner: 'default', key: () => rig.admin },
-  { who: 'without username, by the user’s own key', replacements: withoutUsername, owner: 'user123', key: () => ownKey },
+  {
+    who: 'without username, by the user’s own key',
+    replacements: withoutUsername,
+    owner: 'user123',
+    key: () => ownKey,
+  },
 ])('the HTTP examples $who', ({ replacements, owner, key }) => {
   it('set, use, replace and really delete a secret', async () => {
     const secret = canary(owner);
@@ -54,7 +59,10 @@ describe.each([
     await run('tool-call.http', replacements, key());
     expect(lastArguments()).toEqual({ ...(await args()), GITHUB_TOKEN: replaced });
 
-    expect(await run('delete-secret.http', replacements, key())).toMatchObject({ status: 200, body: { success: true } });
+    expect(await run('delete-secret.http', replacements, key())).toMatchObject({
+      status: 200,
+      body: { success: true },
+    });
     await run('tool-call.http', replacements, key());
     expect(lastArguments()).toEqual(await args());
     const again = await run('delete-secret.http', replacements, key());
@@ -85,7 +93,10 @@ describe('two users of one MCP server', () => {
   it('manage their own secrets with their own keys, and nobody else’s', async () => {
     const foreign = await run('set-secret.http', { user123: 'user456' }, ownKey);
     expect(foreign).toMatchObject({ status: 403, body: { success: false } });
-    expect(await run('tool-call.http', { user123: 'user456' }, ownKey)).toMatchObject({ status: 403, body: { success: false } });
+    expect(await run('tool-call.http', { user123: 'user456' }, ownKey)).toMatchObject({
+      status: 403,
+      body: { success: false },
+    });
     expect(upstream.calls).toEqual([]);
   });
 });
@@ -93,14 +104,20 @@ describe('two users of one MCP server', () => {
 describe('what is not there', () => {
   const elsewhere = { 'mcp-github': 'mcp-nowhere' };
 
-  it.each(['tool-call.http', 'set-secret.http', 'delete-secret.http'])('is an error: %s for an unknown server', async (file) => {
-    const answer = await run(file, elsewhere);
-    expect(answer).toMatchObject({ status: 404, body: { success: false, code: 'server_not_found' } });
-    expect(answer.body.requestId).toBe(answer.headers.get('x-request-id'));
-  });
+  it.each(['tool-call.http', 'set-secret.http', 'delete-secret.http'])(
+    'is an error: %s for an unknown server',
+    async (file) => {
+      const answer = await run(file, elsewhere);
+      expect(answer).toMatchObject({ status: 404, body: { success: false, code: 'server_not_found' } });
+      expect(answer.body.requestId).toBe(answer.headers.get('x-request-id'));
+    },
+  );
 
   it('is an error: an unknown tool', async () => {
-    expect(await run('tool-call.http', { create_issue: 'no_such_tool' })).toMatchObject({ status: 404, body: { success: false, code: 'tool_not_found' } });
+    expect(await run('tool-call.http', { create_issue: 'no_such_tool' })).toMatchObject({
+      status: 404,
+      body: { success: false, code: 'tool_not_found' },
+    });
   });
 
   it('is an error: an unknown user, who is not created on the way', async () => {

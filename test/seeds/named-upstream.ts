@@ -34,10 +34,17 @@ export async function startNamedUpstream(tools: Readonly<Record<string, readonly
         body: JSON.stringify({ jsonrpc: '2.0', id, result }),
       });
       if (method === 'tools/list') {
-        return reply({ tools: own.map((name) => ({ name, description: `${name} of ${connector}`, inputSchema: { type: 'object' } })) });
+        return reply({
+          tools: own.map((name) => ({ name, description: `${name} of ${connector}`, inputSchema: { type: 'object' } })),
+        });
       }
       if (method !== 'tools/call' || !own.includes(params.name)) return undefined;
-      const arrived = { connector, tool: params.name, arguments: params.arguments, authorization: headers.authorization };
+      const arrived = {
+        connector,
+        tool: params.name,
+        arguments: params.arguments,
+        authorization: headers.authorization,
+      };
       calls.push(arrived);
       return reply({ content: [{ type: 'text', text: JSON.stringify({ tool: arrived.tool, ok: true }) }] });
     },
@@ -45,7 +52,10 @@ export async function startNamedUpstream(tools: Readonly<Record<string, readonly
   return {
     urlOf: (connector) => new URL(`/${connector}`, upstream.url).href,
     calls,
-    text: () => upstream.recorded.map(({ url, rawHeaders, body }) => [url, ...rawHeaders, body.toString('utf8')].join('\n')).join('\n'),
+    text: () =>
+      upstream.recorded
+        .map(({ url, rawHeaders, body }) => [url, ...rawHeaders, body.toString('utf8')].join('\n'))
+        .join('\n'),
     reset() {
       calls.length = 0;
       upstream.reset();

@@ -1,7 +1,17 @@
 // The known defects of the systems that the texts describe, each as the behaviour that takes its place. Checklist point 10.
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+
 import { routes } from '@mcp-valet/shared';
-import { addFixtures, canary, demoConnector, type Fixtures, type Json, type Rig, startRig, toolJson } from '../support/gateway.ts';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import {
+  addFixtures,
+  canary,
+  demoConnector,
+  type Fixtures,
+  type Json,
+  type Rig,
+  startRig,
+  toolJson,
+} from '../support/gateway.ts';
 import { wireText } from '../support/recorded-request.ts';
 
 let rig: Rig;
@@ -65,8 +75,14 @@ describe('a secret', () => {
     await set(secret);
     await call('plain', 'whoami', { note: argument });
     await call('plain', 'no_such_tool', { note: argument });
-    const journal = await rig.sql<{ row: string }>(fixtures.home.accountId, 'select row_to_json(c)::text as row from calls c');
-    const trail = await rig.sql<{ row: string }>(fixtures.home.accountId, 'select row_to_json(a)::text as row from audit_events a');
+    const journal = await rig.sql<{ row: string }>(
+      fixtures.home.accountId,
+      'select row_to_json(c)::text as row from calls c',
+    );
+    const trail = await rig.sql<{ row: string }>(
+      fixtures.home.accountId,
+      'select row_to_json(a)::text as row from audit_events a',
+    );
     expect(journal.length).toBeGreaterThan(1);
     expect(trail.length).toBeGreaterThan(1);
     expect(log.length).toBeGreaterThan(1);
@@ -79,7 +95,9 @@ describe('success', () => {
   it('is not said for a server that does not exist', async () => {
     for (const path of ['/secrets/set', '/secrets/delete', '/mcp/tool/call']) {
       const common = { username: 'alice', serverName: 'no-such-server' };
-      const body = path.startsWith('/mcp') ? { ...common, methodName: 'a' } : { ...common, secretName: 'A', ...(path.endsWith('set') && { secretValue: 'value-1' }) };
+      const body = path.startsWith('/mcp')
+        ? { ...common, methodName: 'a' }
+        : { ...common, secretName: 'A', ...(path.endsWith('set') && { secretValue: 'value-1' }) };
       const answer = await rig.send(path, { key: rig.admin, body });
       expect(answer, path).toMatchObject({ status: 404, body: { success: false, code: 'server_not_found' } });
     }
@@ -89,12 +107,20 @@ describe('success', () => {
     await rig.manage('POST', '/users', { username: 'new-user' });
     expect(await call('demo', 'whoami', {}, 'new-user')).toMatchObject({
       status: 409,
-      body: { success: false, code: 'credentials_required', error: 'No credentials found for new-user on connector demo' },
+      body: {
+        success: false,
+        code: 'credentials_required',
+        error: 'No credentials found for new-user on connector demo',
+      },
     });
-    const viaMcp = await rig.rpc(`/mcp/${fixtures.home.server.serverId}`, {
-      method: 'tools/call',
-      params: { name: 'execute_action_alloy', arguments: { connectorId: 'demo', actionId: 'whoami' } },
-    }, { key: rig.admin, headers: { 'x-alloy-userid': 'new-user' } });
+    const viaMcp = await rig.rpc(
+      `/mcp/${fixtures.home.server.serverId}`,
+      {
+        method: 'tools/call',
+        params: { name: 'execute_action_alloy', arguments: { connectorId: 'demo', actionId: 'whoami' } },
+      },
+      { key: rig.admin, headers: { 'x-alloy-userid': 'new-user' } },
+    );
     expect(viaMcp.body.result.isError).toBe(true);
     expect(toolJson(viaMcp).code).toBe('CREDENTIALS_REQUIRED');
     expect(fixtures.upstream.recorded).toEqual([]);
@@ -110,11 +136,10 @@ describe('access', () => {
   });
 
   const managed = routes.filter(({ route }) => !route.access.includes('public'));
-  it.each(managed.map(({ id, route }) => ({ id, method: route.method, path: route.path.replace(/\{\w+\}/g, 'default') })))(
-    'needs a key: $id',
-    async ({ method, path }) => {
-      const answer = await rig.send(path, { method, ...(method !== 'GET' && method !== 'DELETE' && { body: {} }) });
-      expect(answer.status).toBe(401);
-    },
-  );
+  it.each(
+    managed.map(({ id, route }) => ({ id, method: route.method, path: route.path.replace(/\{\w+\}/g, 'default') })),
+  )('needs a key: $id', async ({ method, path }) => {
+    const answer = await rig.send(path, { method, ...(method !== 'GET' && method !== 'DELETE' && { body: {} }) });
+    expect(answer.status).toBe(401);
+  });
 });

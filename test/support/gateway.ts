@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { type ClientOptions, MCPClient } from '@mcp-valet/client';
 import { startTestGateway, type TestGateway, type TestGatewayOptions } from '@mcp-valet/server/testing';
+import { internalsOf } from '../../packages/server/src/db/client.ts';
 import { scopedQuery } from '../../packages/server/src/db/scope.ts';
 import { openTestDatabase, type TestDatabase } from './database.ts';
 import { type RecordingUpstream, type RecordingUpstreamOptions, startRecordingUpstream } from './recording-upstream.ts';
@@ -44,6 +45,8 @@ export interface Rig {
   sdk(key: string, options?: ClientOptions): MCPClient;
   /** Rows as the database holds them, under an account's scope; `*` is the installation. For what no route shows. */
   sql<T extends object>(account: string, text: string, params?: readonly unknown[]): Promise<T[]>;
+  /** Statements of the schema's owner, past every scope: to break something on purpose. */
+  asOwner(script: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -106,6 +109,12 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       }),
     sdk: (apiKey, more) => new MCPClient({ baseUrl: url, apiKey, logLevel: 'off', ...more }),
     sql: (account, text, params = []) => scopedQuery(gateway.gateway.parts.db, { account, user: '*' }, text, params),
+    asOwner: (script) =>
+      internalsOf(gateway.gateway.parts.db).driver.asOwner((owner) =>
+        owner.transaction(async (run) => {
+          await run(script);
+        }),
+      ),
     async close() {
       await gateway.close();
       await database.close();

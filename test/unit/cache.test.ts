@@ -17,7 +17,13 @@ const op = fc.oneof(
   { weight: 2, arbitrary: fc.record({ op: fc.constant('unheard' as const), key: fc.constantFrom(...keys) }) },
   { weight: 3, arbitrary: fc.record({ op: fc.constant('read' as const), which: fc.nat(5) }) },
   { weight: 4, arbitrary: fc.record({ op: fc.constant('answer' as const), which: fc.nat(5) }) },
-  { weight: 3, arbitrary: fc.record({ op: fc.constant('wait' as const), ms: fc.constantFrom(0, 1, 700, 2_500, 4_999, 5_000, 20_000) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      op: fc.constant('wait' as const),
+      ms: fc.constantFrom(0, 1, 700, 2_500, 4_999, 5_000, 20_000),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ op: fc.constant('silence' as const) }) },
   { weight: 1, arbitrary: fc.record({ op: fc.constant('listen' as const) }) },
 );
@@ -42,7 +48,12 @@ describe('the cache over generated histories', () => {
       fc.asyncProperty(fc.array(op, { minLength: 5, maxLength: 50 }), async (ops) => {
         const state = { now: 10_000, fresh: true };
         const changes = new Changes();
-        const cache = new Cache<{ version: number }>(changes, { ttlMs, maxEntries: 10, now: () => state.now, isFresh: () => state.fresh });
+        const cache = new Cache<{ version: number }>(changes, {
+          ttlMs,
+          maxEntries: 10,
+          now: () => state.now,
+          isFresh: () => state.fresh,
+        });
         const truth = new Truth();
         const running: { key: Key; seen: number | undefined; answer: (value: { version: number }) => void }[] = [];
         const faults: string[] = [];
@@ -86,7 +97,10 @@ describe('the cache over generated histories', () => {
               break;
             case 'get': {
               const { key } = step;
-              const oldest = Math.max(truth.heard[key], state.fresh ? truth.at(key, state.now - ttlMs) : truth.newest(key));
+              const oldest = Math.max(
+                truth.heard[key],
+                state.fresh ? truth.at(key, state.now - ttlMs) : truth.newest(key),
+              );
               const loads = running.length;
               const promise = cache.get(
                 key,

@@ -19,7 +19,8 @@ const people = [
 const some = <T>(values: readonly T[], maxLength = 4) => fc.array(fc.constantFrom(...values), { maxLength });
 const mode = fc.constantFrom('allowlist' as const, 'blocklist' as const);
 const maybe = { requiredKeys: ['mode'] as ['mode'] };
-const ids = (values: readonly string[]) => fc.record({ mode, allowedIds: some(values), blockedIds: some(values) }, maybe);
+const ids = (values: readonly string[]) =>
+  fc.record({ mode, allowedIds: some(values), blockedIds: some(values) }, maybe);
 const permission = fc.record({
   connector: fc.constantFrom(...connectorIds),
   mode: fc.constantFrom('allow' as const, 'block' as const),
@@ -42,7 +43,8 @@ const server = fc.record({
   restrictions: fc.option(restrictions, { freq: 8 }),
 });
 const rules: fc.Arbitrary<Rules> = fc.record({ server: fc.option(server, { freq: 8 }), user });
-const target: fc.Arbitrary<Required<Target>> = fc.record({
+type ActionTarget = Target & { action: string };
+const target: fc.Arbitrary<ActionTarget> = fc.record({
   connector: fc.constantFrom(...connectorIds),
   action: fc.constantFrom(...actionIds, 'abcdef', 'zzz'),
 });
@@ -59,9 +61,14 @@ const agrees = ({ denies, allows, closed }: Statements): boolean => {
   return !closed && allows.length === 0;
 };
 
-function modelLayers({ server: s, user: u }: Rules, { connector, action }: Required<Target>): Statements[] {
+function modelLayers({ server: s, user: u }: Rules, { connector, action }: ActionTarget): Statements[] {
   const layers: Statements[] = [];
-  const lists = (kind: { mode: string } | undefined, allow: readonly string[] = [], block: readonly string[] = [], names: string[]) => {
+  const lists = (
+    kind: { mode: string } | undefined,
+    allow: readonly string[] = [],
+    block: readonly string[] = [],
+    names: string[],
+  ) => {
     if (kind === undefined) return;
     const hits = (list: readonly string[]) => list.map((entry) => names.includes(entry));
     layers.push({ denies: hits(block), allows: hits(allow), closed: kind.mode === 'allowlist' });
@@ -80,13 +87,18 @@ function modelLayers({ server: s, user: u }: Rules, { connector, action }: Requi
         .map((entry) => entry.connector === connector && entry.actions.some(fits));
     layers.push({ denies: stated('block'), allows: stated('allow'), closed: false });
   }
-  layers.push({ denies: u.blocked.map((id) => id === connector), allows: u.allowed.map((id) => id === connector), closed: false });
+  layers.push({
+    denies: u.blocked.map((id) => id === connector),
+    allows: u.allowed.map((id) => id === connector),
+    closed: false,
+  });
   return layers;
 }
-const modelMay = (given: Rules, wanted: Required<Target>): boolean => modelLayers(given, wanted).every(agrees);
+const modelMay = (given: Rules, wanted: ActionTarget): boolean => modelLayers(given, wanted).every(agrees);
 
 function deepFreeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null) for (const child of Object.values(Object.freeze(value))) deepFreeze(child);
+  if (typeof value === 'object' && value !== null)
+    for (const child of Object.values(Object.freeze(value))) deepFreeze(child);
   return value;
 }
 
@@ -108,10 +120,17 @@ describe('decide', () => {
 
   it('lists exactly what can be called: no order of questions, and no rule, changes an answer', () => {
     holds(
-      fc.property(rules, fc.shuffledSubarray(actionIds), fc.constantFrom(...connectorIds), (given, order, connector) => {
-        const listed = actionIds.filter((action) => decide(given, { connector, action }).allowed);
-        return order.every((action) => decide(structuredClone(given), { connector, action }).allowed === listed.includes(action));
-      }),
+      fc.property(
+        rules,
+        fc.shuffledSubarray(actionIds),
+        fc.constantFrom(...connectorIds),
+        (given, order, connector) => {
+          const listed = actionIds.filter((action) => decide(given, { connector, action }).allowed);
+          return order.every(
+            (action) => decide(structuredClone(given), { connector, action }).allowed === listed.includes(action),
+          );
+        },
+      ),
       runs,
     );
   });

@@ -52,7 +52,26 @@ const malformed = [
   '\ud800',
   '%61lice',
 ];
-const named = ['alice', 'usr_alice', 'Alice', 'ALICE', 'bob', 'usr_bob', 'off', 'usr_off', 'eve', 'usr_eve', 'default', 'usr_default', 'usr_nobody', 'nobody', 'usr_', 'constructor', '__proto__', ...malformed];
+const named = [
+  'alice',
+  'usr_alice',
+  'Alice',
+  'ALICE',
+  'bob',
+  'usr_bob',
+  'off',
+  'usr_off',
+  'eve',
+  'usr_eve',
+  'default',
+  'usr_default',
+  'usr_nobody',
+  'nobody',
+  'usr_',
+  'constructor',
+  '__proto__',
+  ...malformed,
+];
 
 interface Case {
   principal: Principal;
@@ -76,7 +95,14 @@ const principals: Principal[] = [
 ];
 const source = fc.option(fc.constantFrom(...named), { nil: undefined, freq: 3 });
 const anyCase: fc.Arbitrary<Case> = fc
-  .record({ principal: fc.constantFrom(...principals), header: source, body: source, same: fc.boolean(), onUnknownUser: fc.constantFrom('reject' as const, 'fallback' as const), strict: fc.boolean() })
+  .record({
+    principal: fc.constantFrom(...principals),
+    header: source,
+    body: source,
+    same: fc.boolean(),
+    onUnknownUser: fc.constantFrom('reject' as const, 'fallback' as const),
+    strict: fc.boolean(),
+  })
   .map(({ same, ...rest }) => (same && rest.body !== undefined ? { ...rest, body: rest.header } : rest));
 
 /** The contract's table as text: `runs <id>[ fallback]` or the code of the refusal. */
@@ -84,7 +110,9 @@ function model({ principal, header, body, onUnknownUser, strict }: Case): string
   const grammar = /^[A-Za-z0-9][A-Za-z0-9._:@+|-]{0,127}$/;
   const lookUp = (name: string): UserRecord | undefined =>
     name.length <= 128 && !name.includes('\n') && grammar.test(name)
-      ? users.filter((user) => user.accountId === principal.accountId).find((user) => [user.id, user.username].includes(name))
+      ? users
+          .filter((user) => user.accountId === principal.accountId)
+          .find((user) => [user.id, user.username].includes(name))
       : undefined;
   const runs = (user: UserRecord | undefined, how = '') =>
     user === undefined ? 'USER_NOT_FOUND' : user.enabled ? `runs ${user.id}${how}` : 'USER_DISABLED';
@@ -140,7 +168,9 @@ describe('the effective user', () => {
     const principal = principals[1] as Principal;
     const refusals = await Promise.all(
       ['eve', 'usr_eve', 'nobody', 'usr_nobody', 'a b'].map((header) =>
-        effectiveUser(principal, { header }, { onUnknownUser: 'reject', strict: false }, directory).catch((error: Refusal) => ({ ...error, message: error.message })),
+        effectiveUser(principal, { header }, { onUnknownUser: 'reject', strict: false }, directory).catch(
+          (error: unknown) => ({ ...(error as Refusal), message: (error as Refusal).message }),
+        ),
       ),
     );
     expect(new Set(refusals.map((refusal) => JSON.stringify(refusal))).size).toBe(1);
@@ -150,7 +180,9 @@ describe('the effective user', () => {
     const principal = principals[3] as Principal;
     const refusals = await Promise.all(
       ['bob', 'off', 'nobody', 'eve', ''].map((header) =>
-        effectiveUser(principal, { header }, { onUnknownUser: 'fallback', strict: false }, directory).catch((error: Refusal) => ({ ...error, message: error.message })),
+        effectiveUser(principal, { header }, { onUnknownUser: 'fallback', strict: false }, directory).catch(
+          (error: unknown) => ({ ...(error as Refusal), message: (error as Refusal).message }),
+        ),
       ),
     );
     expect(new Set(refusals.map((refusal) => JSON.stringify(refusal))).size).toBe(1);

@@ -49,7 +49,10 @@ const step = fc.record({
 const sequence = fc.record({
   windowMs,
   max: fc.integer({ min: 1, max: 6 }),
-  start: fc.oneof(fc.integer({ min: 0, max: 2_000_000_000 }), fc.double({ min: 0, max: 10_000_000, noNaN: true }).map(onGrid)),
+  start: fc.oneof(
+    fc.integer({ min: 0, max: 2_000_000_000 }),
+    fc.double({ min: 0, max: 10_000_000, noNaN: true }).map(onGrid),
+  ),
   steps: fc.array(step, { minLength: 5, maxLength: 60 }),
 });
 

@@ -63,6 +63,10 @@ export async function startEchoUpstream(options: { sse: boolean; fail?: 'rpc' | 
       const message = JSON.parse(Buffer.concat(chunks).toString()) as { id?: unknown; method: string; params?: Json };
       asked.set(message.method, (asked.get(message.method) ?? 0) + 1);
       if (message.id === undefined) return void response.writeHead(202).end();
+      if (message.method === 'server/discover') {
+        const error = { code: -32601, message: 'Method not found' };
+        return void response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ jsonrpc: '2.0', id: message.id, error }));
+      }
       const secrets = secretsOf(request.headers, new URL(request.url ?? '/', 'http://x'), message.params);
       const leak = secrets.flatMap((secret) => Object.values(encodings).map((encode) => encode(secret))).join(' ; ');
       const headers = { 'x-leak': encodeURIComponent(leak).slice(0, 4_000), 'www-authenticate': `Bearer realm="${encodeURIComponent(leak).slice(0, 2_000)}"` };
