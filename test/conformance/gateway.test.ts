@@ -42,27 +42,35 @@ describe('the gateway in front of the everything-upstream', () => {
     ['json-schema-2020-12', '2026-07-28', 'auto'],
     ['json-schema-2020-12', '2025-11-25', 'auto'],
     ['server-session-lifecycle', '2025-11-25', 'always'],
-  ] as const)('passes %s at %s without a warning, sessions: %s', { timeout: minute }, async (scenario, specVersion, sessions) => {
-    const { url } = await direct.publish({ ...fields, sessions });
-    const run = await runConformance({ url, scenario, specVersion });
-    expect(unmet(run, [scenario], [scenario])).toEqual([]);
-  });
+  ] as const)(
+    'passes %s at %s without a warning, sessions: %s',
+    { timeout: minute },
+    async (scenario, specVersion, sessions) => {
+      const { url } = await direct.publish({ ...fields, sessions });
+      const run = await runConformance({ url, scenario, specVersion });
+      expect(unmet(run, [scenario], [scenario])).toEqual([]);
+    },
+  );
 });
 
 describe('the gateway in front of upstreams of one era', () => {
   it.each([
     ['legacy', '2025-11-25'],
     ['modern', '2026-07-28'],
-  ] as const)('passes every server scenario of the era where the upstream speaks only the %s one', { timeout: 4 * minute }, async (era, requirements) => {
-    const one = await startEverything({ eras: [era] });
-    try {
-      await direct.api('POST', '/api/connectors', { connectorId: era, name: era, kind: 'mcp-http', url: one.url });
-      const { url } = await direct.publish({ connectors: [era], prefix: 'none', sessions: 'auto' });
-      const required = await requiredScenarios(requirements);
-      const run = await runConformance({ url, requirements });
-      expect(unmet(run, required)).toEqual([]);
-    } finally {
-      await one.close();
-    }
-  });
+  ] as const)(
+    'passes every server scenario of the era where the upstream speaks only the %s one',
+    { timeout: 4 * minute },
+    async (era, requirements) => {
+      const one = await startEverything({ eras: [era] });
+      try {
+        await direct.api('POST', '/api/connectors', { connectorId: era, name: era, kind: 'mcp-http', url: one.url });
+        const { url } = await direct.publish({ connectors: [era], prefix: 'none', sessions: 'auto' });
+        const required = await requiredScenarios(requirements);
+        const run = await runConformance({ url, requirements });
+        expect(unmet(run, required)).toEqual([]);
+      } finally {
+        await one.close();
+      }
+    },
+  );
 });

@@ -10,7 +10,6 @@ import type {
   RouteQuery,
   RouteReply,
 } from '@mcp-valet/shared';
-import { contract } from '@mcp-valet/shared';
 import type { TestDatabase } from '../support/database.ts';
 import { type Answer, addFixtures, type Fixtures, type Rig, type Send, startRig } from '../support/gateway.ts';
 
@@ -110,11 +109,6 @@ export interface AnySample {
   othersUser?: { wire(stage: Stage): Promise<AnyWire> | AnyWire; status: 403 | 404 } | null;
   add?(stage: Stage): Promise<string>;
   idOf?: string;
-}
-
-export function routeOf(id: RouteId): RouteDefinition {
-  const [noun = '', method = ''] = id.split('.');
-  return (contract as unknown as Record<string, Record<string, RouteDefinition>>)[noun]?.[method] as RouteDefinition;
 }
 
 /** Path and query of a request. */

@@ -118,8 +118,8 @@ describe.each(engines)('kill -9 under load on $kind', ({ kind, kills, open }) =>
       const writing = load(send, ledger, writers.signal);
       await new Promise((resolve) => setTimeout(resolve, 150 + Math.random() * 850));
       await gateway.kill();
-      await writing;
       writers.abort();
+      await writing;
       output += gateway.output;
       await start();
       await look();

@@ -1,7 +1,12 @@
 // What the suites about the sdk carrier share: a carrier, connectors and users around fixture upstreams, without a gateway.
 // Asserts nothing.
 import { onTestFinished } from 'vitest';
-import { type CallerSession, type Carrier, type Upstream, UpstreamFailure } from '../../packages/server/src/connectors/backend.ts';
+import {
+  type CallerSession,
+  type Carrier,
+  type Upstream,
+  UpstreamFailure,
+} from '../../packages/server/src/connectors/backend.ts';
 import { createSdkCarrier } from '../../packages/server/src/connectors/backends/mcp-http-sdk.ts';
 import { createEgress } from '../../packages/server/src/connectors/egress.ts';
 import { keyFor } from '../../packages/server/src/connectors/forward.ts';
@@ -15,7 +20,11 @@ export const secret = 'canary-secret-0123456789';
 /** Closed with the test. */
 export function startCarrier(): Carrier {
   const egress = createEgress({ allowedCidrs: ['127.0.0.0/8'] });
-  const carrier = createSdkCarrier({ egress, maxBytes: 1024 * 1024, clientInfo: { name: 'MCP Valet', version: '9.9.9' } });
+  const carrier = createSdkCarrier({
+    egress,
+    maxBytes: 1024 * 1024,
+    clientInfo: { name: 'MCP Valet', version: '9.9.9' },
+  });
   onTestFinished(async () => {
     await carrier.close();
     await egress.close();
@@ -64,7 +73,11 @@ export function upstreamFor(username: string, connector: ConnectorRecord, sessio
 }
 
 export const within = (ms = 8_000): AbortSignal => AbortSignal.timeout(ms);
-export const toolCall = (name: string, args: Record<string, unknown> = {}, signal = within()) => ({ method: 'tools/call', params: { name, arguments: args }, signal });
+export const toolCall = (name: string, args: Record<string, unknown> = {}, signal = within()) => ({
+  method: 'tools/call',
+  params: { name, arguments: args },
+  signal,
+});
 
 export async function failureOf(promise: Promise<unknown>): Promise<UpstreamFailure> {
   const outcome = await promise.then(
@@ -75,5 +88,7 @@ export async function failureOf(promise: Promise<unknown>): Promise<UpstreamFail
   throw new Error(`expected a failure of the upstream, got ${String(outcome)}`);
 }
 
-export const methodOf = ({ body }: RecordedRequest): string => (body.length === 0 ? '' : String((JSON.parse(body.toString('utf8')) as { method?: string }).method));
-export const initializes = (upstream: EverythingUpstream): RecordedRequest[] => upstream.recorded.filter((request) => methodOf(request) === 'initialize');
+export const methodOf = ({ body }: RecordedRequest): string =>
+  body.length === 0 ? '' : String((JSON.parse(body.toString('utf8')) as { method?: string }).method);
+export const initializes = (upstream: EverythingUpstream): RecordedRequest[] =>
+  upstream.recorded.filter((request) => methodOf(request) === 'initialize');

@@ -3,7 +3,11 @@
 import { Client as ClientV2, StreamableHTTPClientTransport as TransportV2 } from '@modelcontextprotocol/client';
 import { Client as ClientV1 } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport as TransportV1 } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import { CreateMessageRequestSchema, ElicitRequestSchema, ResourceUpdatedNotificationSchema } from '@modelcontextprotocol/sdk/types.js';
+import {
+  CreateMessageRequestSchema,
+  ElicitRequestSchema,
+  ResourceUpdatedNotificationSchema,
+} from '@modelcontextprotocol/sdk/types.js';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type EverythingUpstream, startEverything } from '../support/everything/http.ts';
 import { type DirectGateway, startDirectGateway } from './direct-gateway.ts';
@@ -17,7 +21,10 @@ interface AnyClient {
   listTools(): Promise<{ tools: { name: string }[] }>;
   listPrompts(): Promise<{ prompts: { name: string }[] }>;
   listResources(): Promise<{ resources: { uri: string }[] }>;
-  getPrompt(params: { name: string; arguments?: Record<string, string> }): Promise<{ messages: { content: unknown }[] }>;
+  getPrompt(params: {
+    name: string;
+    arguments?: Record<string, string>;
+  }): Promise<{ messages: { content: unknown }[] }>;
   readResource(params: { uri: string }): Promise<{ contents: { uri: string }[] }>;
   close(): Promise<void>;
 }
@@ -43,14 +50,16 @@ const info = { name: 'interop', version: '1.0.0' };
 async function v1(url: string, capabilities: Record<string, unknown> = {}): Promise<ClientV1> {
   const client = new ClientV1(info, { capabilities });
   onTestFinished(() => client.close());
-  // The v1 types are not written for exactOptionalPropertyTypes.
-  await client.connect(new TransportV1(new URL(url)) as Parameters<ClientV1['connect']>[0]);
+  await client.connect(new TransportV1(new URL(url)));
   return client;
 }
 
 type Mode = 'legacy' | 'auto' | 'pinned';
 async function v2(url: string, mode: Mode, capabilities: Record<string, unknown> = {}): Promise<ClientV2> {
-  const client = new ClientV2(info, { capabilities, versionNegotiation: { mode: mode === 'pinned' ? { pin: '2026-07-28' } : mode } });
+  const client = new ClientV2(info, {
+    capabilities,
+    versionNegotiation: { mode: mode === 'pinned' ? { pin: '2026-07-28' } : mode },
+  });
   onTestFinished(() => client.close());
   await client.connect(new TransportV2(new URL(url)));
   return client;
@@ -64,9 +73,15 @@ const kinds: [string, (url: string, capabilities?: Record<string, unknown>) => P
 ];
 
 type Progress = { progress: number; total?: number | undefined };
-function call(client: ClientV1 | ClientV2, name: string, args: Record<string, unknown>, options: { signal?: AbortSignal; onprogress?: (progress: Progress) => void } = {}) {
+function call(
+  client: ClientV1 | ClientV2,
+  name: string,
+  args: Record<string, unknown>,
+  options: { signal?: AbortSignal; onprogress?: (progress: Progress) => void } = {},
+) {
   const params = { name, arguments: args };
-  const result = client instanceof ClientV1 ? client.callTool(params, undefined, options) : client.callTool(params, options);
+  const result =
+    client instanceof ClientV1 ? client.callTool(params, undefined, options) : client.callTool(params, options);
   return result as Promise<{ content: Content[]; isError?: boolean }>;
 }
 
@@ -83,7 +98,10 @@ describe.each(kinds)('the official client %s', (_, connect) => {
     const client = await connect(connectivityUrl);
     const { tools } = await (client as AnyClient).listTools();
     expect(tools).toHaveLength(8);
-    const result = await call(client, 'execute_action_alloy', { connectorId: 'everything', actionId: 'test_simple_text' });
+    const result = await call(client, 'execute_action_alloy', {
+      connectorId: 'everything',
+      actionId: 'test_simple_text',
+    });
     expect(result.content[0]?.text).toContain('simple text response');
     expect((await (client as AnyClient).listPrompts()).prompts).toEqual([]);
   });
@@ -92,7 +110,10 @@ describe.each(kinds)('the official client %s', (_, connect) => {
     const client = (await connect(directUrl)) as AnyClient;
     const { prompts } = await client.listPrompts();
     expect(prompts.map(({ name }) => name)).toContain('everything__test_prompt_with_arguments');
-    const prompt = await client.getPrompt({ name: 'everything__test_prompt_with_arguments', arguments: { arg1: 'one', arg2: 'two' } });
+    const prompt = await client.getPrompt({
+      name: 'everything__test_prompt_with_arguments',
+      arguments: { arg1: 'one', arg2: 'two' },
+    });
     expect(JSON.stringify(prompt.messages)).toContain('one');
     const { resources } = await client.listResources();
     expect(resources.map(({ uri }) => uri)).toContain('everything+test://static-text');
@@ -103,7 +124,12 @@ describe.each(kinds)('the official client %s', (_, connect) => {
   it('hears of progress, in order and under its own token', async () => {
     const client = await connect(directUrl);
     const heard: Progress[] = [];
-    const result = await call(client, 'everything__test_tool_with_progress', {}, { onprogress: (progress) => heard.push(progress) });
+    const result = await call(
+      client,
+      'everything__test_tool_with_progress',
+      {},
+      { onprogress: (progress) => heard.push(progress) },
+    );
     expect(result.content[0]?.text).toBe('Progress tool finished');
     expect(heard.map(({ progress }) => progress)).toEqual([0, 50, 100]);
   });
@@ -111,20 +137,30 @@ describe.each(kinds)('the official client %s', (_, connect) => {
 
 describe('cancellation by a caller', () => {
   async function started(text: string): Promise<void> {
-    await expect.poll(() => upstream.recorded.filter(({ body }) => body.includes(text)).length, { timeout: 5_000 }).toBeGreaterThan(0);
+    await expect
+      .poll(() => upstream.recorded.filter(({ body }) => body.includes(text)).length, { timeout: 5_000 })
+      .toBeGreaterThan(0);
   }
 
   it.each(kinds)('ends the call of %s, and the journal does not know how the tool ended', async (_, connect) => {
     const client = await connect(directUrl, { elicitation: { form: {} } });
     const before = upstream.recorded.length;
     const controller = new AbortController();
-    const running = call(client, 'everything__test_tool_with_progress', {}, { signal: controller.signal, onprogress: () => controller.abort() });
+    const running = call(
+      client,
+      'everything__test_tool_with_progress',
+      {},
+      { signal: controller.signal, onprogress: () => controller.abort() },
+    );
     await expect(running).rejects.toThrow();
     await started('test_tool_with_progress');
     expect(upstream.recorded.length).toBeGreaterThan(before);
     await expect
       .poll(async () => {
-        const { calls } = await direct.api<{ calls: { tool: string; outcome: string | null }[] }>('GET', '/api/calls?limit=1');
+        const { calls } = await direct.api<{ calls: { tool: string; outcome: string | null }[] }>(
+          'GET',
+          '/api/calls?limit=1',
+        );
         return calls[0];
       })
       .toMatchObject({ tool: 'test_tool_with_progress', outcome: 'unknown' });
@@ -141,7 +177,11 @@ describe('a question of an upstream', () => {
       asked.push(params.message);
       return { action: 'accept', content: { username: 'ada', email: 'ada@example.com' } };
     });
-    client.setRequestHandler(CreateMessageRequestSchema, () => ({ role: 'assistant', model: 'm', content: { type: 'text', text: 'forty-two' } }));
+    client.setRequestHandler(CreateMessageRequestSchema, () => ({
+      role: 'assistant',
+      model: 'm',
+      content: { type: 'text', text: 'forty-two' },
+    }));
     const elicited = await call(client, 'everything__test_elicitation', { message: 'Who are you?' });
     expect(asked).toEqual(['Who are you?']);
     expect(elicited.content[0]?.text).toContain('ada@example.com');
@@ -159,14 +199,24 @@ describe('a question of an upstream', () => {
   it('reaches a v2 client that also wants progress', async () => {
     const client = await v2(directUrl, 'pinned', form);
     client.setRequestHandler('elicitation/create', () => ({ action: 'accept', content: { ok: true } }));
-    const result = await call(client, 'everything__test_input_required_result_request_state', {}, { onprogress: () => undefined });
+    const result = await call(
+      client,
+      'everything__test_input_required_result_request_state',
+      {},
+      { onprogress: () => undefined },
+    );
     expect(result.content[0]?.text).toBe('state-ok');
   });
 
   it('is put to a 2025-era session by an upstream that only speaks 2026-07-28', async () => {
     const modern = await startEverything({ eras: ['modern'] });
     onTestFinished(() => modern.close());
-    await direct.api('POST', '/api/connectors', { connectorId: 'modern', name: 'Modern', kind: 'mcp-http', url: modern.url });
+    await direct.api('POST', '/api/connectors', {
+      connectorId: 'modern',
+      name: 'Modern',
+      kind: 'mcp-http',
+      url: modern.url,
+    });
     const { url } = await direct.publish({ connectors: ['modern'], prefix: 'none' });
     const client = await v1(url, form);
     client.setRequestHandler(ElicitRequestSchema, () => ({ action: 'accept', content: { name: 'Grace' } }));

@@ -15,16 +15,27 @@ export interface DirectGateway {
   api<T = Record<string, unknown>>(method: string, path: string, body?: unknown): Promise<T>;
   /** Publishes a server; the path token is in `url`, which names `localhost`. */
   publish(fields: Record<string, unknown>): Promise<{ serverId: string; url: string; plainUrl: string }>;
+  /** Mints a standard key for a user. */
+  mintKey(username: string): Promise<{ key: string; keyId: string }>;
   close(): Promise<void>;
 }
 
-export async function startDirectGateway(upstreams: readonly Upstream[], options: TestGatewayOptions = {}): Promise<DirectGateway> {
-  const gateway = await startTestGateway({ ...options, env: { HOST: '127.0.0.1', VALET_RATE_LIMIT: '100000', ...options.env } });
+export async function startDirectGateway(
+  upstreams: readonly Upstream[],
+  options: TestGatewayOptions = {},
+): Promise<DirectGateway> {
+  const gateway = await startTestGateway({
+    ...options,
+    env: { HOST: '127.0.0.1', VALET_RATE_LIMIT: '100000', ...options.env },
+  });
   await gateway.listen();
   const api = async <T>(method: string, path: string, body?: unknown): Promise<T> => {
     const response = await fetch(`${gateway.url}${path}`, {
       method,
-      headers: { authorization: `Bearer ${gateway.apiKey}`, ...(body !== undefined && { 'content-type': 'application/json' }) },
+      headers: {
+        authorization: `Bearer ${gateway.apiKey}`,
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+      },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
     const text = await response.text();
@@ -46,6 +57,12 @@ export async function startDirectGateway(upstreams: readonly Upstream[], options
       });
       const base = gateway.url.replace('127.0.0.1', 'localhost');
       return { serverId, url: `${base}${new URL(accessUrl).pathname}`, plainUrl: `${base}/mcp/${serverId}` };
+    },
+    async mintKey(username) {
+      const minted = await api<{ api_key: string; key_id: string }>('POST', `/users/${username}/keys`, {
+        key_name: 'minted',
+      });
+      return { key: minted.api_key, keyId: minted.key_id };
     },
     close: () => gateway.close(),
   };

@@ -8,8 +8,8 @@ export interface LaneRequest {
   readonly target: Target;
   readonly user: string | undefined;
   readonly headers: Readonly<Record<string, string>>;
-  /** A function gets the decoded answer of the request before. */
-  readonly body: unknown | ((before: unknown) => unknown);
+  /** JSON, or text to be sent as it is; a function gets the decoded answer of the request before. */
+  readonly body: unknown;
 }
 
 /** `undefined`: nobody is named, the key's own user. */
@@ -28,7 +28,13 @@ export const envelope = (capabilities: Record<string, unknown> = {}): Record<str
 type Params = Record<string, unknown>;
 const named: Record<string, string> = { 'tools/call': 'name', 'prompts/get': 'name', 'resources/read': 'uri' };
 
-export function modern(target: Target, user: string | undefined, method: string, params: Params = {}, capabilities: Params = {}): LaneRequest {
+export function modern(
+  target: Target,
+  user: string | undefined,
+  method: string,
+  params: Params = {},
+  capabilities: Params = {},
+): LaneRequest {
   const name = params[named[method] ?? ''];
   return {
     name: `M ${target} ${user ?? '(self)'} ${method} ${typeof name === 'string' ? name : ''}`,
@@ -45,7 +51,7 @@ export function modern(target: Target, user: string | undefined, method: string,
 
 export function legacy(target: Target, user: string | undefined, method: string, params: Params = {}): LaneRequest {
   return {
-    name: `L ${target} ${user ?? '(self)'} ${method} ${String(params['name'] ?? params['uri'] ?? '')}`,
+    name: `L ${target} ${user ?? '(self)'} ${method} ${JSON.stringify(params['name'] ?? params['uri'] ?? '')}`,
     target,
     user,
     headers: method === 'initialize' ? {} : { 'mcp-protocol-version': '2025-11-25' },
@@ -66,7 +72,10 @@ const calls: readonly (readonly [string, Params])[] = [
   ['tools/call', { name: 'old__test_error_handling' }],
   ['prompts/get', { name: 'open__test_prompt_with_arguments', arguments: { arg1: 'a', arg2: 'b' } }],
   ['resources/read', { uri: 'keyed+test://static-text' }],
-  ['completion/complete', { ref: { type: 'ref/prompt', name: 'open__test_prompt_with_arguments' }, argument: { name: 'arg1', value: 'p' } }],
+  [
+    'completion/complete',
+    { ref: { type: 'ref/prompt', name: 'open__test_prompt_with_arguments' }, argument: { name: 'arg1', value: 'p' } },
+  ],
 ];
 const more: readonly (readonly [string, Params])[] = [
   ['tools/call', { name: 'open__json_schema_2020_12_tool', arguments: { name: 'x', address: { city: 'y' } } }],
@@ -83,7 +92,10 @@ const more: readonly (readonly [string, Params])[] = [
   ['resources/read', { uri: 'open+test://nothing-here' }],
   ['resources/read', { uri: 'nothing://here' }],
   ['resources/read', {}],
-  ['completion/complete', { ref: { type: 'ref/resource', uri: 'open+test://template/{id}/data' }, argument: { name: 'id', value: '1' } }],
+  [
+    'completion/complete',
+    { ref: { type: 'ref/resource', uri: 'open+test://template/{id}/data' }, argument: { name: 'id', value: '1' } },
+  ],
   ['completion/complete', { ref: { type: 'other' }, argument: {} }],
   ['completion/complete', {}],
   ['tools/call', { name: 'list_connectors_alloy', arguments: {} }],
@@ -105,7 +117,12 @@ const initialize: Params = { protocolVersion: '2025-06-18', capabilities: {}, cl
 
 function malformed(): LaneRequest[] {
   const base = modern('direct', undefined, 'tools/call', { name: 'open__test_simple_text', arguments: {} });
-  const with_ = (name: string, headers: Record<string, string>, body: unknown = base.body): LaneRequest => ({ ...base, name: `malformed ${name}`, headers, body });
+  const with_ = (name: string, headers: Record<string, string>, body: unknown = base.body): LaneRequest => ({
+    ...base,
+    name: `malformed ${name}`,
+    headers,
+    body,
+  });
   const call = base.body as Record<string, unknown>;
   const plain = legacy('direct', undefined, 'tools/list').body as Record<string, unknown>;
   const { 'mcp-name': _, ...withoutName } = base.headers;
@@ -117,9 +134,18 @@ function malformed(): LaneRequest[] {
     with_('other Mcp-Name', { ...base.headers, 'mcp-name': 'another' }),
     with_('other Mcp-Method', { ...base.headers, 'mcp-method': 'tools/list' }),
     with_('bad sentinel', { ...base.headers, 'mcp-name': '=?base64?%%?=' }),
-    with_('encoded Mcp-Name', { ...base.headers, 'mcp-name': `=?base64?${Buffer.from('open__test_simple_text').toString('base64')}?=` }),
-    with_('envelope without capabilities', base.headers, { ...call, params: { name: 'x', _meta: { [`${prefix}protocolVersion`]: version } } }),
-    with_('unknown version', base.headers, { ...call, params: { name: 'x', _meta: { ...envelope(), [`${prefix}protocolVersion`]: '2099-01-01' } } }),
+    with_('encoded Mcp-Name', {
+      ...base.headers,
+      'mcp-name': `=?base64?${Buffer.from('open__test_simple_text').toString('base64')}?=`,
+    }),
+    with_('envelope without capabilities', base.headers, {
+      ...call,
+      params: { name: 'x', _meta: { [`${prefix}protocolVersion`]: version } },
+    }),
+    with_('unknown version', base.headers, {
+      ...call,
+      params: { name: 'x', _meta: { ...envelope(), [`${prefix}protocolVersion`]: '2099-01-01' } },
+    }),
     with_('legacy initialize in an envelope', base.headers, { ...call, method: 'initialize' }),
     with_('header of neither era', { 'mcp-protocol-version': '1999-01-01' }, plain),
     with_('id null', {}, { ...plain, id: null }),
@@ -134,16 +160,32 @@ function malformed(): LaneRequest[] {
     with_('Accept without event-stream', { ...base.headers, accept: 'application/json' }),
     with_('media type', { ...base.headers, 'content-type': 'text/plain' }),
     with_('bad idempotency key', { ...base.headers, 'idempotency-key': 'has space' }),
-    with_('initialize without clientInfo', {}, { ...plain, method: 'initialize', params: { protocolVersion: '2025-11-25', capabilities: {} } }),
-    with_('initialize of an unknown revision', {}, { ...plain, method: 'initialize', params: { ...initialize, protocolVersion: '2030-01-01' } }),
-    with_('listed parameter header missing', { ...base.headers, 'mcp-name': 'open__test_x_mcp_header' }, {
-      ...call,
-      params: { name: 'open__test_x_mcp_header', arguments: { region: 'eu' }, _meta: envelope() },
-    }),
-    with_('parameter header', { ...base.headers, 'mcp-name': 'open__test_x_mcp_header', 'mcp-param-region': 'eu' }, {
-      ...call,
-      params: { name: 'open__test_x_mcp_header', arguments: { region: 'eu' }, _meta: envelope() },
-    }),
+    with_(
+      'initialize without clientInfo',
+      {},
+      { ...plain, method: 'initialize', params: { protocolVersion: '2025-11-25', capabilities: {} } },
+    ),
+    with_(
+      'initialize of an unknown revision',
+      {},
+      { ...plain, method: 'initialize', params: { ...initialize, protocolVersion: '2030-01-01' } },
+    ),
+    with_(
+      'listed parameter header missing',
+      { ...base.headers, 'mcp-name': 'open__test_x_mcp_header' },
+      {
+        ...call,
+        params: { name: 'open__test_x_mcp_header', arguments: { region: 'eu' }, _meta: envelope() },
+      },
+    ),
+    with_(
+      'parameter header',
+      { ...base.headers, 'mcp-name': 'open__test_x_mcp_header', 'mcp-param-region': 'eu' },
+      {
+        ...call,
+        params: { name: 'open__test_x_mcp_header', arguments: { region: 'eu' }, _meta: envelope() },
+      },
+    ),
   ];
 }
 
@@ -157,7 +199,12 @@ function interactive(): LaneRequest[] {
     name,
     body: (before: unknown) => {
       const { requestState } = (before as { result: { requestState: string } }).result;
-      const params = { name: tool, arguments: {}, inputResponses: { confirm: { action: 'accept', content: { ok: true } } }, requestState: change(requestState) };
+      const params = {
+        name: tool,
+        arguments: {},
+        inputResponses: { confirm: { action: 'accept', content: { ok: true } } },
+        requestState: change(requestState),
+      };
       return { jsonrpc: '2.0', id: 'call-2', method: 'tools/call', params: { ...params, _meta: envelope(can) } };
     },
   });
@@ -167,7 +214,13 @@ function interactive(): LaneRequest[] {
     { ...first, name: 'M question again' },
     retry('M retry with a foreign state', (state) => `${state.slice(0, -4)}AAAA`),
     modern('direct', undefined, 'tools/call', { name: 'open__test_missing_capability', arguments: {} }),
-    modern('direct', undefined, 'tools/call', { name: 'old__test_sampling', arguments: { prompt: 'p' } }, { sampling: {} }),
+    modern(
+      'direct',
+      undefined,
+      'tools/call',
+      { name: 'old__test_sampling', arguments: { prompt: 'p' } },
+      { sampling: {} },
+    ),
   ];
 }
 
@@ -187,16 +240,23 @@ export function laneRequests(): LaneRequest[] {
   const requests: LaneRequest[] = [];
   for (const make of [legacy, modern]) {
     for (const user of users) {
-      for (const [method, params] of [...reads.slice(0, 1), ...calls]) requests.push(make('direct', user, method, params));
+      for (const [method, params] of [...reads.slice(0, 1), ...calls])
+        requests.push(make('direct', user, method, params));
       for (const params of meta.slice(0, 4)) requests.push(make('connectivity', user, 'tools/call', params));
     }
-    for (const [method, params] of [...reads.slice(1), ...more]) requests.push(make('direct', 'connected', method, params));
+    for (const [method, params] of [...reads.slice(1), ...more])
+      requests.push(make('direct', 'connected', method, params));
     for (const params of meta.slice(4)) requests.push(make('connectivity', 'connected', 'tools/call', params));
     for (const [method, params] of reads) requests.push(make('connectivity', 'connected', method, params));
-    for (const [method, params] of [...reads.slice(0, 1), ...calls]) requests.push(make('narrow', 'connected', method, params));
+    for (const [method, params] of [...reads.slice(0, 1), ...calls])
+      requests.push(make('narrow', 'connected', method, params));
   }
   for (const target of ['direct', 'connectivity'] as const) {
-    requests.push(legacy(target, undefined, 'ping'), legacy(target, undefined, 'initialize', initialize), legacy(target, 'disabled', 'initialize', initialize));
+    requests.push(
+      legacy(target, undefined, 'ping'),
+      legacy(target, undefined, 'initialize', initialize),
+      legacy(target, 'disabled', 'initialize', initialize),
+    );
     requests.push(modern(target, undefined, 'server/discover'), modern(target, 'disabled', 'server/discover'));
   }
   return [...requests, ...malformed(), ...interactive(), ...idempotent()];

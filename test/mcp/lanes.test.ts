@@ -25,21 +25,28 @@ async function startSide(lane: Lane): Promise<Side> {
   const keyed = await startEverything({
     record: true,
     ttlMs: 60_000,
-    intercept: ({ headers }) => (headers.authorization === `Bearer ${goodToken}` ? undefined : new Response('{}', { status: 401 })),
+    intercept: ({ headers }) =>
+      headers.authorization === `Bearer ${goodToken}` ? undefined : new Response('{}', { status: 401 }),
   });
   const old = await startEverything({ record: true, eras: ['legacy'], sessions: false });
   const direct = await startDirectGateway(
     [
       { id: 'open', url: open.url },
-      { id: 'keyed', url: keyed.url, fields: { secretNames: ['KEYED_TOKEN'], inject: { headers: { authorization: 'Bearer {{KEYED_TOKEN}}' } } } },
+      {
+        id: 'keyed',
+        url: keyed.url,
+        fields: { secretNames: ['KEYED_TOKEN'], inject: { headers: { authorization: 'Bearer {{KEYED_TOKEN}}' } } },
+      },
       { id: 'old', url: old.url },
       { id: 'down', url: 'http://127.0.0.1:9/mcp' },
     ],
     { forceLane: lane },
   );
   const { api } = direct;
-  for (const username of ['connected', 'stale', 'unconnected', 'blocked', 'disabled']) await api('POST', '/users', { username });
-  const secret = (username: string, secretValue: string) => api('POST', '/secrets/set', { username, serverName: 'keyed', secretName: 'KEYED_TOKEN', secretValue });
+  for (const username of ['connected', 'stale', 'unconnected', 'blocked', 'disabled'])
+    await api('POST', '/users', { username });
+  const secret = (username: string, secretValue: string) =>
+    api('POST', '/secrets/set', { username, serverName: 'keyed', secretName: 'KEYED_TOKEN', secretValue });
   await secret('connected', goodToken);
   await secret('stale', 'bad-token-0123456789');
   await secret('blocked', goodToken);
@@ -52,12 +59,16 @@ async function startSide(lane: Lane): Promise<Side> {
     narrow: await direct.publish({
       connectors,
       sessions: 'never',
-      restrictions: { actions: { mode: 'allowlist', allowedActions: ['open.test_simple_text', 'keyed.test_simple_text'] } },
+      restrictions: {
+        actions: { mode: 'allowlist', allowedActions: ['open.test_simple_text', 'keyed.test_simple_text'] },
+      },
       rateLimit: { max: 3, windowSeconds: 3600 },
     }),
   };
   const masks: [string, string][] = Object.values(published).map(({ serverId }, at) => [serverId, `server-${at}`]);
-  const urls = Object.fromEntries(Object.entries(published).map(([target, { plainUrl }]) => [target, plainUrl])) as Side['urls'];
+  const urls = Object.fromEntries(
+    Object.entries(published).map(([target, { plainUrl }]) => [target, plainUrl]),
+  ) as Side['urls'];
   return { lane, direct, upstreams: { open, keyed, old }, urls, masks };
 }
 
@@ -91,8 +102,13 @@ const comparedHeaders = [
 
 function masked(side: Side, text: string): unknown {
   let clean = text.replace(/req_[A-Za-z0-9]+/g, 'req').replace(/call_[A-Za-z0-9]+/g, 'call');
-  clean = clean.replace(/"requestState":"[^"]+"/g, '"requestState":"sealed"').replace(/cred_[A-Za-z0-9]+/g, 'cred').replace(/usr_[A-Za-z0-9]+/g, 'usr');
-  clean = clean.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*Z/g, 'time').replace(/\\?"retryAfterMs\\?":\d+/g, '"retryAfterMs":0');
+  clean = clean
+    .replace(/"requestState":"[^"]+"/g, '"requestState":"sealed"')
+    .replace(/cred_[A-Za-z0-9]+/g, 'cred')
+    .replace(/usr_[A-Za-z0-9]+/g, 'usr');
+  clean = clean
+    .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*Z/g, 'time')
+    .replace(/\\?"retryAfterMs\\?":\d+/g, '"retryAfterMs":0');
   for (const [own, common] of side.masks) clean = clean.replaceAll(own, common);
   return clean === '' ? '' : JSON.parse(clean);
 }
@@ -100,7 +116,12 @@ function masked(side: Side, text: string): unknown {
 /** One message: JSON, or the only event of a stream. */
 function messageIn(type: string | null, text: string): string {
   if (!type?.startsWith('text/event-stream')) return text;
-  return text.split('\n').find((line) => line.startsWith('data: '))?.slice(6) ?? '';
+  return (
+    text
+      .split('\n')
+      .find((line) => line.startsWith('data: '))
+      ?.slice(6) ?? ''
+  );
 }
 
 function received({ method, url, headers, body }: RecordedRequest): unknown {
@@ -117,9 +138,14 @@ interface Observed {
   upstream: unknown;
 }
 
-async function send(side: Side, request: LaneRequest, before: unknown): Promise<{ observed: Observed; answer: unknown }> {
+async function send(
+  side: Side,
+  request: LaneRequest,
+  before: unknown,
+): Promise<{ observed: Observed; answer: unknown }> {
   const counts = Object.values(side.upstreams).map(({ recorded }) => recorded.length);
-  const body = typeof request.body === 'function' ? (request.body as (before: unknown) => unknown)(before) : request.body;
+  const body =
+    typeof request.body === 'function' ? (request.body as (before: unknown) => unknown)(before) : request.body;
   const response = await fetch(side.urls[request.target], {
     method: 'POST',
     headers: {
@@ -166,12 +192,17 @@ describe('both lanes', () => {
     }
     expect(differences).toEqual([]);
     // The set is only worth something while it meets refusals as well as results.
-    for (const status of [200, 202, 400, 403, 404, 406, 415, 429]) expect([status, statuses.get(status) ?? 0]).not.toEqual([status, 0]);
+    for (const status of [200, 202, 400, 403, 404, 406, 415, 429])
+      expect([status, statuses.get(status) ?? 0]).not.toEqual([status, 0]);
 
     const journals = await Promise.all(
       sides.map(async (side) => {
         const { calls } = await side.direct.api<{ calls: Record<string, unknown>[] }>('GET', '/api/calls?limit=1000');
-        const rows = calls.map(({ lane, ...row }) => ({ ...(masked(side, JSON.stringify(row)) as object), latencyMs: null, actorKeyId: null }));
+        const rows = calls.map(({ lane: _, ...row }) => ({
+          ...(masked(side, JSON.stringify(row)) as object),
+          latencyMs: null,
+          actorKeyId: null,
+        }));
         return { lanes: new Set(calls.map(({ lane }) => lane)), rows };
       }),
     );

@@ -16,7 +16,11 @@ beforeAll(async () => {
   old = await startEverything({ eras: ['legacy'] });
   direct = await startDirectGateway([
     { id: 'open', url: open.url },
-    { id: 'keyed', url: keyed.url, fields: { secretNames: ['KEYED_TOKEN'], inject: { headers: { authorization: 'Bearer {{KEYED_TOKEN}}' } } } },
+    {
+      id: 'keyed',
+      url: keyed.url,
+      fields: { secretNames: ['KEYED_TOKEN'], inject: { headers: { authorization: 'Bearer {{KEYED_TOKEN}}' } } },
+    },
     { id: 'old', url: old.url },
   ]);
   for (const username of ['ada', 'bob', 'carol', 'dave']) await direct.api('POST', '/users', { username });
@@ -41,7 +45,11 @@ interface Listening {
   stop(): void;
 }
 
-async function listen(user: string, notifications: Record<string, unknown>, more: { key?: string; to?: string } = {}): Promise<Listening> {
+async function listen(
+  user: string,
+  notifications: Record<string, unknown>,
+  more: { key?: string; to?: string } = {},
+): Promise<Listening> {
   const controller = new AbortController();
   onTestFinished(() => controller.abort());
   const response = await fetch(more.to ?? url, {
@@ -55,7 +63,12 @@ async function listen(user: string, notifications: Record<string, unknown>, more
       'mcp-protocol-version': '2026-07-28',
       'mcp-method': 'subscriptions/listen',
     },
-    body: JSON.stringify({ jsonrpc: '2.0', id: `listen-${user}`, method: 'subscriptions/listen', params: { notifications, _meta: envelope() } }),
+    body: JSON.stringify({
+      jsonrpc: '2.0',
+      id: `listen-${user}`,
+      method: 'subscriptions/listen',
+      params: { notifications, _meta: envelope() },
+    }),
   });
   const messages: Message[] = [];
   let isOpen = true;
@@ -76,7 +89,13 @@ async function listen(user: string, notifications: Record<string, unknown>, more
     isOpen = false;
   };
   if (response.headers.get('content-type')?.startsWith('text/event-stream')) void read().then(ended, ended);
-  return { status: response.status, headers: response.headers, messages, isOpen: () => isOpen, stop: () => controller.abort() };
+  return {
+    status: response.status,
+    headers: response.headers,
+    messages,
+    isOpen: () => isOpen,
+    stop: () => controller.abort(),
+  };
 }
 
 const methods = ({ messages }: Listening): (string | undefined)[] => messages.map(({ method }) => method);
@@ -88,11 +107,15 @@ describe('a listen stream', () => {
     expect(stream.status).toBe(200);
     expect(stream.headers.get('mcp-session-id')).toBeNull();
     await expect.poll(() => stream.messages.length).toBeGreaterThan(0);
-    expect(stream.messages[0]).toMatchObject({ method: 'notifications/subscriptions/acknowledged', params: { notifications: lists } });
+    expect(stream.messages[0]).toMatchObject({
+      method: 'notifications/subscriptions/acknowledged',
+      params: { notifications: lists },
+    });
     expect(open.listenerCount()).toBe(1);
     open.toolsChanged();
     await expect.poll(() => methods(stream)).toContain('notifications/tools/list_changed');
-    for (const message of stream.messages) expect(message.params?._meta?.['io.modelcontextprotocol/subscriptionId']).toBe('listen-ada');
+    for (const message of stream.messages)
+      expect(message.params?._meta?.['io.modelcontextprotocol/subscriptionId']).toBe('listen-ada');
   });
 
   it('hears of list changes of an upstream that only speaks the 2025 era', async () => {
@@ -106,7 +129,9 @@ describe('a listen stream', () => {
   });
 
   it('hears of the resources it named, by their published URIs, and of no others', async () => {
-    const stream = await listen('ada', { resourceSubscriptions: ['open+test://watched-resource', 'old+test://watched-resource', 'nothing+test://x'] });
+    const stream = await listen('ada', {
+      resourceSubscriptions: ['open+test://watched-resource', 'old+test://watched-resource', 'nothing+test://x'],
+    });
     open.resourceUpdated('test://static-text');
     await expect
       .poll(() => {
@@ -139,11 +164,18 @@ describe('changes of our own', () => {
   it('reach the user whose credential they are, and nobody else', async () => {
     const [ada, bob] = [await listen('ada', lists), await listen('bob', lists)];
     await expect.poll(() => keyed.listenerCount()).toBe(0);
-    await direct.api('POST', '/secrets/set', { username: 'ada', serverName: 'keyed', secretName: 'KEYED_TOKEN', secretValue: 'a-token-0123456789' });
+    await direct.api('POST', '/secrets/set', {
+      username: 'ada',
+      serverName: 'keyed',
+      secretName: 'KEYED_TOKEN',
+      secretValue: 'a-token-0123456789',
+    });
     await expect.poll(() => methods(ada)).toContain('notifications/tools/list_changed');
     await expect.poll(() => keyed.listenerCount()).toBe(1);
     keyed.resourcesChanged();
-    await expect.poll(() => methods(ada).filter((method) => method === 'notifications/resources/list_changed').length).toBeGreaterThan(1);
+    await expect
+      .poll(() => methods(ada).filter((method) => method === 'notifications/resources/list_changed').length)
+      .toBeGreaterThan(1);
     expect(methods(bob)).toEqual(['notifications/subscriptions/acknowledged']);
   });
 
@@ -161,13 +193,15 @@ describe('changes of our own', () => {
 
 describe('the end of a listen stream', () => {
   it('comes at once with the revocation of its key, as a complete result', async () => {
-    const { token, keyId } = await direct.api<{ token: string; keyId: string }>('POST', '/users/carol/keys', { name: 'short' });
-    const stream = await listen('carol', lists, { key: token });
+    const { key, keyId } = await direct.mintKey('carol');
+    const stream = await listen('carol', lists, { key });
     await expect.poll(() => stream.messages.length).toBe(1);
     await direct.api('DELETE', `/api/keys/${keyId}`);
     await expect.poll(() => stream.isOpen()).toBe(false);
     expect(stream.messages.at(-1)?.result?.resultType).toBe('complete');
-    expect(stream.messages.at(-1)?.result?._meta?.['io.modelcontextprotocol/serverInfo']).toMatchObject({ name: 'MCP Valet' });
+    expect(stream.messages.at(-1)?.result?._meta?.['io.modelcontextprotocol/serverInfo']).toMatchObject({
+      name: 'MCP Valet',
+    });
   });
 
   it('comes within a second when the gateway closes', async () => {

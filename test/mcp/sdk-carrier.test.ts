@@ -8,7 +8,17 @@ import type { CallerSession, Notification } from '../../packages/server/src/conn
 import type { EverythingOptions } from '../support/everything/http.ts';
 import { closeServer, listenOnLoopback } from '../support/loopback.ts';
 import { wireText } from '../support/recorded-request.ts';
-import { connectorAt, failureOf, initializes, methodOf, secret, startCarrier, startUpstream, toolCall, upstreamFor } from './carrier-fixture.ts';
+import {
+  connectorAt,
+  failureOf,
+  initializes,
+  methodOf,
+  secret,
+  startCarrier,
+  startUpstream,
+  toolCall,
+  upstreamFor,
+} from './carrier-fixture.ts';
 
 describe('a borrowed session', () => {
   it('is used again by the same user, and declares nothing', async () => {
@@ -28,7 +38,9 @@ describe('a borrowed session', () => {
     const connector = connectorAt(upstream.url);
     await sdk.request(upstreamFor('ada', connector), toolCall('test_simple_text'));
     await sdk.request(upstreamFor('bob', connector), toolCall('test_simple_text'));
-    const sessions = upstream.recorded.filter((request) => methodOf(request) === 'tools/call').map(({ headers }) => headers['mcp-session-id']);
+    const sessions = upstream.recorded
+      .filter((request) => methodOf(request) === 'tools/call')
+      .map(({ headers }) => headers['mcp-session-id']);
     expect(new Set(sessions).size).toBe(2);
   });
 
@@ -36,7 +48,9 @@ describe('a borrowed session', () => {
     const upstream = await startUpstream();
     const sdk = startCarrier();
     const ada = upstreamFor('ada', connectorAt(upstream.url));
-    const results = await Promise.all(Array.from({ length: 8 }, () => sdk.request(ada, toolCall('test_tool_with_progress'))));
+    const results = await Promise.all(
+      Array.from({ length: 8 }, () => sdk.request(ada, toolCall('test_tool_with_progress'))),
+    );
     expect(results).toHaveLength(8);
     expect(initializes(upstream)).toHaveLength(3);
   });
@@ -46,7 +60,9 @@ describe('a borrowed session', () => {
     const sdk = startCarrier();
     const ada = upstreamFor('ada', connectorAt(upstream.url));
     const busy = Array.from({ length: 3 }, () => sdk.request(ada, toolCall('test_tool_with_progress')));
-    const waiting = failureOf(sdk.request(ada, toolCall('test_simple_text', {}, AbortSignal.abort(new DOMException('gone', 'AbortError')))));
+    const waiting = failureOf(
+      sdk.request(ada, toolCall('test_simple_text', {}, AbortSignal.abort(new DOMException('gone', 'AbortError')))),
+    );
     expect(await waiting).toMatchObject({ kind: 'cancelled', executed: 'no' });
     await Promise.all(busy);
     await sdk.request(ada, toolCall('test_simple_text'));
@@ -66,13 +82,17 @@ describe('a borrowed session', () => {
   it('that the upstream has ended fails as lost, with nothing executed, and the next call opens another', async () => {
     let isDown = false;
     const upstream = await startUpstream({
-      intercept: (request) => (isDown && methodOf(request) === 'tools/call' ? new Response('{}', { status: 404 }) : undefined),
+      intercept: (request) =>
+        isDown && methodOf(request) === 'tools/call' ? new Response('{}', { status: 404 }) : undefined,
     });
     const sdk = startCarrier();
     const ada = upstreamFor('ada', connectorAt(upstream.url));
     await sdk.request(ada, toolCall('test_simple_text'));
     isDown = true;
-    expect(await failureOf(sdk.request(ada, toolCall('test_simple_text')))).toMatchObject({ kind: 'session_lost', executed: 'no' });
+    expect(await failureOf(sdk.request(ada, toolCall('test_simple_text')))).toMatchObject({
+      kind: 'session_lost',
+      executed: 'no',
+    });
     isDown = false;
     await sdk.request(ada, toolCall('test_simple_text'));
     expect(initializes(upstream)).toHaveLength(2);
@@ -85,7 +105,19 @@ describe('what leaves', () => {
     await startCarrier().request(upstreamFor('ada', connectorAt(upstream.url)), toolCall('test_simple_text'));
     const call = upstream.recorded.find((request) => methodOf(request) === 'tools/call');
     expect(Object.keys(call?.headers ?? {}).sort()).toEqual(
-      ['accept', 'accept-encoding', 'authorization', 'connection', 'content-length', 'content-type', 'host', 'mcp-protocol-version', 'mcp-session-id', 'user-agent', 'x-fixed'].sort(),
+      [
+        'accept',
+        'accept-encoding',
+        'authorization',
+        'connection',
+        'content-length',
+        'content-type',
+        'host',
+        'mcp-protocol-version',
+        'mcp-session-id',
+        'user-agent',
+        'x-fixed',
+      ].sort(),
     );
     expect(call?.headers).toMatchObject({ authorization: `Bearer ${secret}`, 'user-agent': 'MCP-Valet/9.9.9' });
     expect(call?.url).toBe('/mcp?as=ada');
@@ -106,7 +138,10 @@ describe('what comes back', () => {
         const progressToken = ctx.mcpReq._meta?.progressToken;
         await ctx.mcpReq.log('info', { authorization });
         if (progressToken !== undefined) {
-          await ctx.mcpReq.notify({ method: 'notifications/progress', params: { progressToken, progress: 1, message: authorization } });
+          await ctx.mcpReq.notify({
+            method: 'notifications/progress',
+            params: { progressToken, progress: 1, message: authorization },
+          });
         }
         return { content: [{ type: 'text', text: authorization }], structuredContent: { authorization } };
       });
@@ -116,25 +151,49 @@ describe('what comes back', () => {
     },
   };
 
-  it.each([['legacy'], ['modern']] as const)('holds no secret: results, errors, logs and progress of a %s upstream', async (era) => {
-    const upstream = await startUpstream({ eras: [era], ...echo });
-    const sdk = startCarrier();
-    const ada = upstreamFor('ada', connectorAt(upstream.url));
-    const discover = era === 'modern' ? { supportedVersions: ['2026-07-28'], capabilities: { tools: {}, logging: {} }, resultType: 'complete', ttlMs: 0, cacheScope: 'private' } : undefined;
-    const heard: Notification[] = [];
-    const request = { ...toolCall('echo_secret'), wantsProgress: true, logLevel: 'debug', onNotification: (notification: Notification) => void heard.push(notification) };
-    const { result } = await sdk.request(ada, request, discover);
-    const failed = await sdk.request(ada, { ...toolCall('fail_with_secret'), onNotification: () => undefined }, discover);
-    expect(heard.map(({ method }) => method).sort()).toEqual(['notifications/message', 'notifications/progress']);
-    const everythingSaid = JSON.stringify([result, failed, heard]);
-    expect(everythingSaid).toContain('[secret]');
-    expect(everythingSaid).not.toContain(secret);
-    expect(wireText(upstream.recorded)).toContain(secret);
-  });
+  it.each([['legacy'], ['modern']] as const)(
+    'holds no secret: results, errors, logs and progress of a %s upstream',
+    async (era) => {
+      const upstream = await startUpstream({ eras: [era], ...echo });
+      const sdk = startCarrier();
+      const ada = upstreamFor('ada', connectorAt(upstream.url));
+      const discover =
+        era === 'modern'
+          ? {
+              supportedVersions: ['2026-07-28'],
+              capabilities: { tools: {}, logging: {} },
+              resultType: 'complete',
+              ttlMs: 0,
+              cacheScope: 'private',
+            }
+          : undefined;
+      const heard: Notification[] = [];
+      const request = {
+        ...toolCall('echo_secret'),
+        wantsProgress: true,
+        logLevel: 'debug',
+        onNotification: (notification: Notification) => void heard.push(notification),
+      };
+      const { result } = await sdk.request(ada, request, discover);
+      const failed = await sdk.request(
+        ada,
+        { ...toolCall('fail_with_secret'), onNotification: () => undefined },
+        discover,
+      );
+      expect(heard.map(({ method }) => method).sort()).toEqual(['notifications/message', 'notifications/progress']);
+      const everythingSaid = JSON.stringify([result, failed, heard]);
+      expect(everythingSaid).toContain('[secret]');
+      expect(everythingSaid).not.toContain(secret);
+      expect(wireText(upstream.recorded)).toContain(secret);
+    },
+  );
 });
 
 describe('a caller’s own upstream session', () => {
-  const callerSession = (id: string, capabilities: Record<string, unknown> = {}): CallerSession & { said: Notification[] } => {
+  const callerSession = (
+    id: string,
+    capabilities: Record<string, unknown> = {},
+  ): CallerSession & { said: Notification[] } => {
     const said: Notification[] = [];
     return { id, capabilities, said, heard: (_, notification) => void said.push(notification) };
   };
@@ -148,7 +207,10 @@ describe('a caller’s own upstream session', () => {
     await sdk.request(one, toolCall('test_simple_text'));
     await sdk.request(two, toolCall('test_simple_text'));
     await sdk.request(one, toolCall('test_simple_text'));
-    expect(initializes(upstream).map(({ body }) => JSON.parse(body.toString('utf8')).params.capabilities)).toEqual([{ sampling: {} }, {}]);
+    expect(initializes(upstream).map(({ body }) => JSON.parse(body.toString('utf8')).params.capabilities)).toEqual([
+      { sampling: {} },
+      {},
+    ]);
     expect(upstream.sessionCount()).toBe(2);
     await sdk.forget((key) => key === one.key);
     expect(upstream.sessionCount()).toBe(1);
@@ -182,7 +244,9 @@ describe('a connector with the deprecated event stream transport', () => {
         const transport = new SSEServerTransport('/message', response);
         transports.set(transport.sessionId, transport);
         const mcp = new McpServer({ name: 'old', version: '1' });
-        mcp.registerTool('hello', { description: 'Greets' }, () => ({ content: [{ type: 'text', text: 'hello over sse' }] }));
+        mcp.registerTool('hello', { description: 'Greets' }, () => ({
+          content: [{ type: 'text', text: 'hello over sse' }],
+        }));
         void mcp.connect(transport);
         return;
       }
@@ -203,6 +267,9 @@ describe('a connector with the deprecated event stream transport', () => {
     const port = await listenOnLoopback(server);
     onTestFinished(() => closeServer(server));
     const connector = connectorAt(`http://127.0.0.1:${port}/sse`, { transport: 'sse' });
-    expect(await failureOf(startCarrier().request(upstreamFor('ada', connector), toolCall('hello')))).toMatchObject({ kind: 'unauthorized', executed: 'no' });
+    expect(await failureOf(startCarrier().request(upstreamFor('ada', connector), toolCall('hello')))).toMatchObject({
+      kind: 'unauthorized',
+      executed: 'no',
+    });
   });
 });

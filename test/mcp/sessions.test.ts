@@ -15,7 +15,8 @@ beforeAll(async () => {
   const fields = { connectors: ['everything'], prefix: 'none', sessions: 'always' };
   url = (await direct.publish(fields)).plainUrl;
   otherUrl = (await direct.publish(fields)).plainUrl;
-  for (const username of ['ada', 'bob', 'carol', 'dora', 'eve', 'mary']) await direct.api('POST', '/users', { username });
+  for (const username of ['ada', 'bob', 'carol', 'dora', 'eve', 'mary'])
+    await direct.api('POST', '/users', { username });
 });
 afterAll(async () => {
   await direct.close();
@@ -38,7 +39,10 @@ interface SendOptions {
   headers?: Record<string, string>;
 }
 
-async function open(body: unknown, { method = 'POST', to = url, key = direct.gateway.apiKey, user, session, headers }: SendOptions = {}): Promise<Response> {
+async function open(
+  body: unknown,
+  { method = 'POST', to = url, key = direct.gateway.apiKey, user, session, headers }: SendOptions = {},
+): Promise<Response> {
   return fetch(to, {
     method,
     headers: {
@@ -56,8 +60,17 @@ async function open(body: unknown, { method = 'POST', to = url, key = direct.gat
 async function send(body: unknown, options: SendOptions = {}): Promise<Answer> {
   const response = await open(body, options);
   const text = await response.text();
-  const line = text.startsWith('event:') ? text.split('\n').find((each) => each.startsWith('data: '))?.slice(6) : text;
-  return { status: response.status, sessionId: response.headers.get('mcp-session-id'), message: line ? JSON.parse(line) : undefined };
+  const line = text.startsWith('event:')
+    ? text
+        .split('\n')
+        .find((each) => each.startsWith('data: '))
+        ?.slice(6)
+    : text;
+  return {
+    status: response.status,
+    sessionId: response.headers.get('mcp-session-id'),
+    message: line ? JSON.parse(line) : undefined,
+  };
 }
 
 const initialize = (protocolVersion = '2025-11-25', capabilities: Record<string, unknown> = {}) => ({
@@ -66,7 +79,12 @@ const initialize = (protocolVersion = '2025-11-25', capabilities: Record<string,
   method: 'initialize',
   params: { protocolVersion, capabilities, clientInfo: { name: 'raw', version: '1' } },
 });
-const request = (method: string, params: Record<string, unknown> = {}, id: string | number = 1) => ({ jsonrpc: '2.0', id, method, params });
+const request = (method: string, params: Record<string, unknown> = {}, id: string | number = 1) => ({
+  jsonrpc: '2.0',
+  id,
+  method,
+  params,
+});
 
 async function openSession(options: SendOptions = {}, protocolVersion?: string): Promise<string> {
   const answer = await send(initialize(protocolVersion), options);
@@ -103,7 +121,10 @@ describe('initialize', () => {
 
   it('is refused on a session that is initialized', async () => {
     const session = await openSession({ user: 'ada' });
-    expect(await send(initialize(), { user: 'ada', session })).toMatchObject({ status: 400, message: { id: 0, error: { code: -32600 } } });
+    expect(await send(initialize(), { user: 'ada', session })).toMatchObject({
+      status: 400,
+      message: { id: 0, error: { code: -32600 } },
+    });
   });
 });
 
@@ -119,8 +140,7 @@ describe('a session id', () => {
   });
 
   it('does not exist for another key of the same user, on another server, or once it has ended', async () => {
-    const minted = await direct.api<{ token: string }>('POST', '/users/ada/keys', { name: 'second' });
-    const key = minted.token;
+    const { key } = await direct.mintKey('ada');
     const session = await openSession({ user: 'ada' });
     expect((await send(request('tools/list'), { key, session })).status).toBe(404);
     expect((await send(request('tools/list'), { user: 'ada', session, to: otherUrl })).status).toBe(404);
@@ -150,10 +170,13 @@ describe('a stream of a session', () => {
 
   it('is refused to a user who holds five', async () => {
     const streams: Response[] = [];
-    for (let i = 0; i < 5; i++) streams.push(await open(undefined, { user: 'dora', session: await openSession({ user: 'dora' }), method: 'GET' }));
+    for (let i = 0; i < 5; i++)
+      streams.push(
+        await open(undefined, { user: 'dora', session: await openSession({ user: 'dora' }), method: 'GET' }),
+      );
     const sixth = await send(undefined, { user: 'dora', session: await openSession({ user: 'dora' }), method: 'GET' });
     expect(sixth).toMatchObject({ status: 429, message: { error: { code: 429 } } });
-    await Promise.all(streams.map((stream) => stream.body?.cancel()));
+    for (const stream of streams) await stream.body?.cancel();
   });
 });
 
@@ -161,24 +184,45 @@ describe('requests in a session', () => {
   it('with the id of one in flight are refused', async () => {
     const session = await openSession({ user: 'ada' });
     const call = request('tools/call', { name: 'test_tool_with_progress', arguments: {} }, 'twice');
-    const [first, second] = await Promise.all([send(call, { user: 'ada', session }), send(call, { user: 'ada', session })]);
+    const [first, second] = await Promise.all([
+      send(call, { user: 'ada', session }),
+      send(call, { user: 'ada', session }),
+    ]);
     expect([first.status, second.status].toSorted()).toEqual([200, 400]);
   });
 
   it('that are refused keep their HTTP status', async () => {
-    const { plainUrl } = await direct.publish({ connectors: ['everything'], prefix: 'none', sessions: 'always', rateLimit: { max: 1, windowSeconds: 600 } });
+    const { plainUrl } = await direct.publish({
+      connectors: ['everything'],
+      prefix: 'none',
+      sessions: 'always',
+      rateLimit: { max: 1, windowSeconds: 600 },
+    });
     const session = await openSession({ user: 'ada', to: plainUrl });
-    const call = (id: number) => send(request('tools/call', { name: 'test_simple_text', arguments: {} }, id), { user: 'ada', session, to: plainUrl });
+    const call = (id: number) =>
+      send(request('tools/call', { name: 'test_simple_text', arguments: {} }, id), {
+        user: 'ada',
+        session,
+        to: plainUrl,
+      });
     expect((await call(1)).status).toBe(200);
     expect(await call(2)).toMatchObject({ status: 429, message: { id: 2, error: { code: 429 } } });
   });
 
   it('in a batch are answered by an array, in the one revision that has batches', async () => {
-    const batch = [request('ping', {}, 'a'), request('tools/call', { name: 'test_simple_text', arguments: {} }, 'b'), request('no/such', {}, 'c')];
+    const batch = [
+      request('ping', {}, 'a'),
+      request('tools/call', { name: 'test_simple_text', arguments: {} }, 'b'),
+      request('no/such', {}, 'c'),
+    ];
     const old = await openSession({ user: 'ada' }, '2025-03-26');
     const { status, message } = await send(batch, { user: 'ada', session: old });
     expect(status).toBe(200);
-    expect(message).toMatchObject([{ id: 'a', result: {} }, { id: 'b', result: {} }, { id: 'c', error: { code: -32601 } }]);
+    expect(message).toMatchObject([
+      { id: 'a', result: {} },
+      { id: 'b', result: {} },
+      { id: 'c', error: { code: -32601 } },
+    ]);
     const current = await openSession({ user: 'ada' });
     expect((await send(batch, { user: 'ada', session: current })).status).toBe(400);
   });
@@ -186,13 +230,20 @@ describe('requests in a session', () => {
   it('set a log level that only admits what is at or above it', async () => {
     const session = await openSession({ user: 'ada' });
     const logs = async () => {
-      const response = await open(request('tools/call', { name: 'test_tool_with_logging', arguments: {} }, 'log'), { user: 'ada', session });
+      const response = await open(request('tools/call', { name: 'test_tool_with_logging', arguments: {} }, 'log'), {
+        user: 'ada',
+        session,
+      });
       return (await response.text()).split('notifications/message').length - 1;
     };
     expect(await logs()).toBe(3);
-    expect((await send(request('logging/setLevel', { level: 'error' }), { user: 'ada', session })).message.result).toEqual({});
+    expect(
+      (await send(request('logging/setLevel', { level: 'error' }), { user: 'ada', session })).message.result,
+    ).toEqual({});
     expect(await logs()).toBe(0);
-    expect((await send(request('logging/setLevel', { level: 'loud' }), { user: 'ada', session })).message.error.code).toBe(-32602);
+    expect(
+      (await send(request('logging/setLevel', { level: 'loud' }), { user: 'ada', session })).message.error.code,
+    ).toBe(-32602);
   });
 });
 
@@ -206,20 +257,26 @@ describe('the end of a session', () => {
   });
 
   it('comes at once when its key is revoked or its user disabled', async () => {
-    const { token, keyId } = await direct.api<{ token: string; keyId: string }>('POST', '/users/carol/keys', { name: 'revoked' });
-    const byKey = await open(undefined, { key: token, session: await openSession({ key: token }), method: 'GET' });
+    const { key, keyId } = await direct.mintKey('carol');
+    const byKey = await open(undefined, { key, session: await openSession({ key }), method: 'GET' });
     const byUser = await open(undefined, { user: 'eve', session: await openSession({ user: 'eve' }), method: 'GET' });
     const stays = await open(undefined, { user: 'bob', session: await openSession({ user: 'bob' }), method: 'GET' });
     expect([byKey.status, byUser.status, stays.status]).toEqual([200, 200, 200]);
     await direct.api('DELETE', `/api/keys/${keyId}`);
     await direct.api('PATCH', '/users/eve/enable', { enabled: false });
-    expect(await Promise.all([neverEnds(byKey, 3_000), neverEnds(byUser, 3_000), neverEnds(stays, 1_000)])).toEqual([false, false, true]);
+    expect(await Promise.all([neverEnds(byKey, 3_000), neverEnds(byUser, 3_000), neverEnds(stays, 1_000)])).toEqual([
+      false,
+      false,
+      true,
+    ]);
   });
 
   it('comes for a user’s oldest session with the twenty-first', async () => {
     const sessions: string[] = [];
     for (let i = 0; i < 21; i++) sessions.push(await openSession({ user: 'mary' }));
-    const statuses = await Promise.all(sessions.map(async (session) => (await send(request('ping'), { user: 'mary', session })).status));
+    const statuses = await Promise.all(
+      sessions.map(async (session) => (await send(request('ping'), { user: 'mary', session })).status),
+    );
     expect(statuses).toEqual([404, ...Array.from({ length: 20 }, () => 200)]);
   });
 });

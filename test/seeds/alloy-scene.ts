@@ -9,7 +9,6 @@ const tools = {
   hubspot: ['contacts_create'],
   mailchimp: ['campaigns_create'],
 } as const;
-export type SceneConnector = keyof typeof tools;
 
 export const sceneUsers = [
   'user_alice_123',

@@ -1,7 +1,6 @@
 // The raw carrier over real HTTP: what is made of every answer, and of an end before it.
-import { envelopeKeys, modernVersion } from '@mcp-valet/shared';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { callOf, clientInfo, failureOf, rawCarrier, upstreamOf } from '../support/raw-upstream.ts';
+import { callOf, failureOf, rawCarrier, upstreamOf } from '../support/raw-upstream.ts';
 import type { RecordedRequest } from '../support/recorded-request.ts';
 import {
   type RecordingUpstream,

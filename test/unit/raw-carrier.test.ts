@@ -1,6 +1,6 @@
 // The raw carrier over real HTTP: exactly what leaves, for both eras.
 import { envelopeKeys, modernVersion } from '@mcp-valet/shared';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { callOf, clientInfo, failureOf, rawCarrier, upstreamOf } from '../support/raw-upstream.ts';
 import type { RecordedRequest } from '../support/recorded-request.ts';
 import {

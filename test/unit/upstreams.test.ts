@@ -30,7 +30,6 @@ async function startHostile(): Promise<HostileUpstream> {
   opened.push(upstream);
   return upstream;
 }
-const soon = () => AbortSignal.timeout(5_000);
 
 function setup() {
   const handed: [string, UpstreamRequest][] = [];

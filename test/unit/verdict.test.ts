@@ -57,7 +57,7 @@ describe('what is learned of an upstream', () => {
 
   it('is a 2025 server when discovery names older versions only', async () => {
     const upstream = await start(
-      on('server/discover', (id) => ({ body: { id, result: { supportedVersions: ['2025-11-25'] } } })),
+      answerOn('server/discover', (id) => ({ body: { id, result: { supportedVersions: ['2025-11-25'] } } })),
     );
     expect(await learn(upstream.url)).toMatchObject({ modern: false, legacy: 'no_session' });
   });
@@ -65,7 +65,7 @@ describe('what is learned of an upstream', () => {
   it('is one with sessions when it mints one, or refuses a bare list', async () => {
     const result = { protocolVersion: '2025-06-18', capabilities: {}, serverInfo: { name: 'x', version: '1' } };
     const minting = await start(
-      on('initialize', (id) => ({ headers: { 'mcp-session-id': 's' }, body: { id, result } })),
+      answerOn('initialize', (id) => ({ headers: { 'mcp-session-id': 's' }, body: { id, result } })),
     );
     expect(await learn(minting.url)).toMatchObject({ legacy: 'session', legacyVersion: '2025-06-18' });
     expect(methodsOf(minting)).toEqual(['server/discover', 'initialize']);
@@ -83,7 +83,7 @@ describe('what is learned of an upstream', () => {
     expect(await learn(refusing.url)).toMatchObject({ modern: false, legacy: 'refused' });
     for (const protocolVersion of ['2099-01-01', 'x\r\nEvil: 1', '']) {
       const strange = await start(
-        on('initialize', (id) => ({ body: { id, result: { protocolVersion, capabilities: {} } } })),
+        answerOn('initialize', (id) => ({ body: { id, result: { protocolVersion, capabilities: {} } } })),
       );
       expect(await learn(strange.url)).toMatchObject({ legacy: 'refused', legacyVersion: null });
       expect(methodsOf(strange)).toEqual(['server/discover', 'initialize']);
@@ -103,7 +103,7 @@ describe('what is learned of an upstream', () => {
     [415, undefined],
   ])('is asked for in the 2025 way after %d with %s', async (status, code) => {
     const upstream = await start(
-      on('server/discover', (id) => ({ status, ...(code !== undefined && { body: rpcError(id, code) }) })),
+      answerOn('server/discover', (id) => ({ status, ...(code !== undefined && { body: rpcError(id, code) }) })),
     );
     expect(await learn(upstream.url)).toMatchObject({ modern: false, legacy: 'no_session' });
   });
@@ -120,7 +120,7 @@ describe('what is learned of an upstream', () => {
     [200, undefined, 'broken'],
   ])('is nothing yet after %d with %s: no era is guessed', async (status, code, kind) => {
     const upstream = await start(
-      on('server/discover', (id) => ({ status, ...(code !== undefined && { body: rpcError(id, code) }) })),
+      answerOn('server/discover', (id) => ({ status, ...(code !== undefined && { body: rpcError(id, code) }) })),
     );
     expect((await failureOf(learn(upstream.url))).kind).toBe(kind);
     expect(methodsOf(upstream)).toEqual(['server/discover']);

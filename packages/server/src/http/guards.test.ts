@@ -1,5 +1,5 @@
 // The Host and Origin allow-lists, and the log line that ends every request, on a real app.
-import fastify, { type FastifyInstance, LogController } from 'fastify';
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Config } from '../config.ts';
 import { createLog } from '../log.ts';
@@ -13,7 +13,7 @@ afterEach(async () => {
 
 function appOf(allowedHosts = ['valet.example', 'localhost', '127.0.0.1', '[::1]', 'Other.Example:8443']) {
   const lines: Record<string, unknown>[] = [];
-  const log = createLog(
+  const log: FastifyBaseLogger = createLog(
     { logLevel: 'debug' },
     { write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) },
   );

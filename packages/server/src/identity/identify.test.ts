@@ -216,19 +216,19 @@ describe('two identities', () => {
   });
 });
 
-describe('a credential in the wrong place', () => {
-  it('is refused: a URL token as a bearer, another key in the path', async () => {
+describe('a path', () => {
+  it("is good for a server's own token only, which may also stand in the header", async () => {
     const { identity } = parts({
-      [url]: { kind: 'url', server: serverOf(true, alice) },
+      [url]: { kind: 'url', user: undefined, server: serverOf(true, alice) },
       [ent]: { kind: 'ent' },
       [std]: {},
     });
-    for (const work of [
-      identifyRequest(request(bearer(url)), identity),
-      identifyRequest(request(), identity, ent),
-      identifyRequest(request(), identity, std),
-    ]) {
-      expect(await refusal(work)).toMatchObject({ code: 'UNAUTHORIZED', reason: 'token_in_wrong_place' });
+    for (const token of [ent, std]) {
+      const error = await refusal(identifyRequest(request(), identity, token));
+      expect(error).toMatchObject({ code: 'UNAUTHORIZED', reason: 'token_in_wrong_place' });
+    }
+    for (const work of [identifyRequest(request(), identity, url), identifyRequest(request(bearer(url)), identity)]) {
+      expect(await work).toMatchObject({ kind: 'url', serverId: 'srv' });
     }
   });
 });

@@ -19,7 +19,7 @@ const mebibyte = 1024 * 1024;
 describe('a bomb', () => {
   const bombs: [string, string, string][] = [
     ['65 arrays deep', '['.repeat(65) + ']'.repeat(65), 'too_deep'],
-    ['65 objects deep', '{"a":'.repeat(65) + '1' + '}'.repeat(65), 'too_deep'],
+    ['65 objects deep', `${'{"a":'.repeat(65)}1${'}'.repeat(65)}`, 'too_deep'],
     ['a million deep', '['.repeat(1_000_000) + ']'.repeat(1_000_000), 'too_deep'],
     ['a million deep and never closed', '[{"a":'.repeat(500_000), 'too_deep'],
     ['10 MiB of []', `[${'[],'.repeat((10 * mebibyte) / 3 - 2)}[]]`, 'too_many_nodes'],

@@ -24,7 +24,10 @@ const noSession = (): RpcError => new RpcError(404, 'Session not found', { statu
 
 /** The effective user without a permit: whose session it is must be known before anything is counted. */
 async function callerOf(request: CallRequest): Promise<UserCall> {
-  const policy = { onUnknownUser: request.server?.onUnknownUser ?? request.parts.config.onUnknownUser, strict: request.strict };
+  const policy = {
+    onUnknownUser: request.server?.onUnknownUser ?? request.parts.config.onUnknownUser,
+    strict: request.strict,
+  };
   const user = await effectiveUser(request.principal, request.sources, policy, request.parts.directory);
   return { ...request, user };
 }
@@ -56,8 +59,10 @@ export function createSdkLane(parts: Parts): SdkLane {
   };
 
   const answerBatch = async (exchange: Exchange, session: Session, elements: readonly unknown[]): Promise<void> => {
-    if (session.version !== batchVersion) throw new RpcError(-32600, `Batches need protocol version ${batchVersion}`, { status: 400 });
-    if (elements.length > maxBatch) throw new RpcError(-32600, `At most ${maxBatch} messages per batch`, { status: 400 });
+    if (session.version !== batchVersion)
+      throw new RpcError(-32600, `Batches need protocol version ${batchVersion}`, { status: 400 });
+    if (elements.length > maxBatch)
+      throw new RpcError(-32600, `At most ${maxBatch} messages per batch`, { status: 400 });
     const request: CallRequest = { ...exchange.request, session: session.caller };
     const answers: unknown[] = [];
     for (const element of elements) {
@@ -68,7 +73,10 @@ export function createSdkLane(parts: Parts): SdkLane {
         answers.push({ jsonrpc: '2.0', id: inbound.id, result });
       } catch (error) {
         const id = error instanceof GateRefusal ? error.id : idOf(element);
-        answers.push(errorAnswer(id, error instanceof GateRefusal ? error.error : toRpcError(error, request), request.requestId).body);
+        answers.push(
+          errorAnswer(id, error instanceof GateRefusal ? error.error : toRpcError(error, request), request.requestId)
+            .body,
+        );
       }
     }
     if (answers.length === 0) writeEmpty(exchange, 202);
@@ -86,7 +94,8 @@ export function createSdkLane(parts: Parts): SdkLane {
     }
     const refused = checkAccept(request.header('accept') ?? 'none/none', ['text/event-stream']);
     if (refused !== undefined) throw refused;
-    if (session.hasStream) throw new RpcError(409, 'The session has a stream already', { status: 409, data: { code: 'CONFLICT' } });
+    if (session.hasStream)
+      throw new RpcError(409, 'The session has a stream already', { status: 409, data: { code: 'CONFLICT' } });
     const leave = sessions.open({ owner: session.owner, end: async () => undefined, changed: () => undefined });
     try {
       await session.stream(exchange);
@@ -99,7 +108,9 @@ export function createSdkLane(parts: Parts): SdkLane {
     const { request, inbound, sessionId } = exchange;
     if (request.era === 'modern') {
       if (inbound.kind !== 'request') return writeEmpty(exchange, 202);
-      return inbound.method === 'subscriptions/listen' ? serveListen(exchange, inbound, sessions) : serveModern(exchange, inbound, live);
+      return inbound.method === 'subscriptions/listen'
+        ? serveListen(exchange, inbound, sessions)
+        : serveModern(exchange, inbound, live);
     }
     if (sessionId !== undefined) return serveSession(exchange, sessionId);
     if (inbound.kind !== 'request') throw noSession();

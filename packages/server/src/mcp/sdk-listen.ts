@@ -3,12 +3,12 @@
 import { createMcpHandler } from '@modelcontextprotocol/server';
 import type { Watch, WatchEvent } from '../connectors/backend.ts';
 import { prefixOf } from './catalog.ts';
+import type { Exchange } from './exchange.ts';
 import type { Inbound } from './gate.ts';
 import { isObject, RpcError } from './jsonrpc.ts';
 import { resolveReader } from './methods.ts';
 import { publishedUri } from './names.ts';
 import { isDirect, type UserCall } from './request.ts';
-import type { Exchange } from './exchange.ts';
 import { webRequest, writeResponse } from './sdk-response.ts';
 import { keepAliveMs, LaneServer } from './sdk-server.ts';
 import { type Live, ownerOf, type Sessions } from './sessions.ts';
@@ -33,7 +33,9 @@ function wishesOf(params: Record<string, unknown>): Wishes {
   if (!Array.isArray(uris) || uris.length > maxResources || !uris.every((uri) => typeof uri === 'string')) {
     throw new RpcError(-32602, `resourceSubscriptions must be at most ${maxResources} URIs`);
   }
-  const lists = ['toolsListChanged', 'promptsListChanged', 'resourcesListChanged'].some((key) => notifications[key] === true);
+  const lists = ['toolsListChanged', 'promptsListChanged', 'resourcesListChanged'].some(
+    (key) => notifications[key] === true,
+  );
   return { lists, uris };
 }
 
@@ -56,7 +58,9 @@ class Listening {
     const reaches = isDirect(call) ? await reachOf(call, this.#wishes.lists, this.#wishes.uris) : [];
     if (this.#isClosed) return;
     this.#watches = reaches.map(({ upstream, uris }) =>
-      call.parts.carriers.watch(upstream, uris, (event) => this.#publish(event, (uri) => publishedUri(upstream.connector.id, uri, prefix))),
+      call.parts.carriers.watch(upstream, uris, (event) =>
+        this.#publish(event, (uri) => publishedUri(upstream.connector.id, uri, prefix)),
+      ),
     );
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
@@ -69,16 +73,10 @@ class Listening {
 
   #publish(event: WatchEvent, publish: (uri: string) => string): void {
     const { notify } = this.#handler;
-    switch (event.kind) {
-      case 'tools':
-        return notify.toolsChanged();
-      case 'prompts':
-        return notify.promptsChanged();
-      case 'resources':
-        return notify.resourcesChanged();
-      case 'updated':
-        return notify.resourceUpdated(publish(event.uri));
-    }
+    if (event.kind === 'updated') notify.resourceUpdated(publish(event.uri));
+    else if (event.kind === 'tools') notify.toolsChanged();
+    else if (event.kind === 'prompts') notify.promptsChanged();
+    else notify.resourcesChanged();
   }
 
   close(): void {
@@ -91,7 +89,11 @@ export async function serveListen(exchange: Exchange, inbound: RequestInbound, s
   const { request } = exchange;
   const call = await resolveReader(request);
   const wishes = wishesOf(inbound.params);
-  const handler = createMcpHandler(() => new LaneServer(request, async () => ({})), { legacy: 'reject', keepAliveMs, maxSubscriptions: 1 });
+  const handler = createMcpHandler(() => new LaneServer(request, async () => ({})), {
+    legacy: 'reject',
+    keepAliveMs,
+    maxSubscriptions: 1,
+  });
   const listening = new Listening(wishes, handler);
   let pending: NodeJS.Timeout | undefined;
   const renew = async (): Promise<void> => {
@@ -112,7 +114,10 @@ export async function serveListen(exchange: Exchange, inbound: RequestInbound, s
       pending ??= setTimeout(() => {
         pending = undefined;
         renew().catch((error: unknown) =>
-          call.parts.log.warn({ requestId: call.requestId, name: error instanceof Error ? error.name : typeof error }, 'listen_renewal_failed'),
+          call.parts.log.warn(
+            { requestId: call.requestId, name: error instanceof Error ? error.name : typeof error },
+            'listen_renewal_failed',
+          ),
         );
       }, settleMs);
     },

@@ -1,8 +1,9 @@
 // Writes what the SDK answers to the socket, with the headers and HTTP statuses of the direct lane. A stream's head waits for its first
 // message, so that a refusal can still be a plain answer. Must not know what an answer means.
-import type { Exchange } from './exchange.ts';
-import { errorAnswer } from './direct-lane.ts';
+
 import { headers as names } from '@mcp-valet/shared';
+import { errorAnswer } from './direct-lane.ts';
+import type { Exchange } from './exchange.ts';
 import type { RequestId, RpcError } from './jsonrpc.ts';
 
 /** How the handler of an exchange refused, if it did. */
@@ -16,13 +17,27 @@ const sessionHeader = 'mcp-session-id';
 
 function headOf(exchange: Exchange, web: Response | undefined, extra: Record<string, string>): Record<string, string> {
   const sessionId = web?.headers.get(sessionHeader);
-  return { ...exchange.headers, ...exchange.request.replyHeaders, ...(sessionId ? { [sessionHeader]: sessionId } : {}), ...extra };
+  return {
+    ...exchange.headers,
+    ...exchange.request.replyHeaders,
+    ...(sessionId ? { [sessionHeader]: sessionId } : {}),
+    ...extra,
+  };
 }
 
-function writeJson(exchange: Exchange, web: Response | undefined, status: number, body: string, retryAfterMs?: number): void {
+function writeJson(
+  exchange: Exchange,
+  web: Response | undefined,
+  status: number,
+  body: string,
+  retryAfterMs?: number,
+): void {
   const { response } = exchange;
   if (response.destroyed || response.headersSent) return;
-  const extra: Record<string, string> = { 'content-type': 'application/json; charset=utf-8', 'content-length': String(Buffer.byteLength(body)) };
+  const extra: Record<string, string> = {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': String(Buffer.byteLength(body)),
+  };
   if (retryAfterMs !== undefined) extra['retry-after'] = String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
   if (status >= 400) extra[names.shouldRetry] = String(status === 429 || status === 503);
   response.writeHead(status, headOf(exchange, web, extra)).end(body);
@@ -33,7 +48,8 @@ export function writeError(exchange: Exchange, id: RequestId | null, error: RpcE
   writeJson(exchange, undefined, status, JSON.stringify(body), retryAfterMs);
 }
 
-export const writeAnswers = (exchange: Exchange, answers: readonly unknown[]): void => writeJson(exchange, undefined, 200, JSON.stringify(answers));
+export const writeAnswers = (exchange: Exchange, answers: readonly unknown[]): void =>
+  writeJson(exchange, undefined, 200, JSON.stringify(answers));
 
 export function writeEmpty(exchange: Exchange, status: number): void {
   const { response } = exchange;
@@ -41,7 +57,12 @@ export function writeEmpty(exchange: Exchange, status: number): void {
 }
 
 /** Resolves when the answer has ended, whoever ended it. */
-export async function writeResponse(exchange: Exchange, web: Response, outcome: Outcome, options: { headFirst?: boolean } = {}): Promise<void> {
+export async function writeResponse(
+  exchange: Exchange,
+  web: Response,
+  outcome: Outcome,
+  options: { headFirst?: boolean } = {},
+): Promise<void> {
   const { response } = exchange;
   const isStream = web.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
   if (web.body === null) return writeEmpty(exchange, web.status);
@@ -88,7 +109,14 @@ const commentStart = ':'.charCodeAt(0);
 function writeStreamHead(exchange: Exchange, web: Response): void {
   const { response } = exchange;
   if (response.destroyed) return;
-  response.writeHead(200, headOf(exchange, web, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache, no-transform', 'x-accel-buffering': 'no' }));
+  response.writeHead(
+    200,
+    headOf(exchange, web, {
+      'content-type': 'text/event-stream',
+      'cache-control': 'no-cache, no-transform',
+      'x-accel-buffering': 'no',
+    }),
+  );
   response.flushHeaders();
 }
 
@@ -106,5 +134,9 @@ export function webRequest(exchange: Exchange, signal?: AbortSignal): Request {
     const value = request.header(name);
     if (value !== undefined) headers.set(name, value);
   }
-  return new Request('http://gateway.invalid/mcp', { method: raw.method ?? 'POST', headers, ...(signal && { signal }) });
+  return new Request('http://gateway.invalid/mcp', {
+    method: raw.method ?? 'POST',
+    headers,
+    ...(signal && { signal }),
+  });
 }

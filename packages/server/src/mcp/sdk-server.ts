@@ -1,17 +1,23 @@
 // The SDK's server with every method answered by our own functions: it frames, routes and cancels; what a method means and who may use it
 // is decided where the direct lane decides it. A thrown error reaches the caller only as one of ours.
-import { Server, type ServerContext, type ServerOptions } from '@modelcontextprotocol/server';
+
 import { legacyVersions } from '@mcp-valet/shared';
+import { Server, type ServerContext, type ServerOptions } from '@modelcontextprotocol/server';
 import { runRequest, toRpcError } from './direct-lane.ts';
 import { capabilitiesOf, type LaneRelay, type Params, serverInfoOf } from './methods.ts';
 import type { CallRequest } from './request.ts';
 import type { Outcome } from './sdk-response.ts';
 
 /** Answers the request with this id; the SDK's own view of its params is incomplete, so it is not used. */
-export type AnswerRequest = (message: { id: string | number; method: string }, ctx: ServerContext) => Promise<Record<string, unknown>>;
+export type AnswerRequest = (
+  message: { id: string | number; method: string },
+  ctx: ServerContext,
+) => Promise<Record<string, unknown>>;
 
 /** Nothing of a schema is compiled in this lane. */
-const noValidator = { getValidator: () => (value: unknown) => ({ valid: true as const, data: value as never, errorMessage: undefined }) };
+const noValidator = {
+  getValidator: () => (value: unknown) => ({ valid: true as const, data: value as never, errorMessage: undefined }),
+};
 
 /** Methods that the SDK would answer by itself. */
 const ownAnswers = ['initialize', 'ping', 'server/discover', 'logging/setLevel'];
@@ -21,7 +27,11 @@ export const keepAliveMs = 15_000;
 export class LaneServer extends Server {
   readonly #sdkAnswers: ReadonlySet<string>;
 
-  constructor(request: CallRequest, answer: AnswerRequest, options: { instructions?: string | undefined; sdkAnswers?: readonly string[] } = {}) {
+  constructor(
+    request: CallRequest,
+    answer: AnswerRequest,
+    options: { instructions?: string | undefined; sdkAnswers?: readonly string[] } = {},
+  ) {
     const capabilities = capabilitiesOf(request, { hasStream: true }) as NonNullable<ServerOptions['capabilities']>;
     super(serverInfoOf(request), {
       capabilities,
@@ -32,7 +42,8 @@ export class LaneServer extends Server {
     this.#sdkAnswers = new Set(options.sdkAnswers);
     this.fallbackRequestHandler = async (message, ctx) => answer(message, ctx);
     // What goes wrong out of band is a caller that is gone, or nonsense from one.
-    this.onerror = (error) => request.parts.log.debug({ requestId: request.requestId, name: error.name }, 'mcp_sdk_server_note');
+    this.onerror = (error) =>
+      request.parts.log.debug({ requestId: request.requestId, name: error.name }, 'mcp_sdk_server_note');
   }
 
   override async connect(transport: Parameters<Server['connect']>[0]): Promise<void> {
@@ -55,6 +66,9 @@ export async function runInLane(
   } catch (error) {
     const failure = toRpcError(error, request);
     outcome.failure = failure;
-    throw Object.assign(new Error(failure.message), { code: failure.code, data: { requestId: request.requestId, ...failure.data } });
+    throw Object.assign(new Error(failure.message), {
+      code: failure.code,
+      data: { requestId: request.requestId, ...failure.data },
+    });
   }
 }

@@ -2,18 +2,22 @@
 // tell the client. What a method means stays where the direct lane has it.
 import { randomUUID } from 'node:crypto';
 import { legacyVersions } from '@mcp-valet/shared';
-import { type ServerContext, WebStandardStreamableHTTPServerTransport, type StandardSchemaV1 } from '@modelcontextprotocol/server';
+import {
+  type ServerContext,
+  type StandardSchemaV1,
+  WebStandardStreamableHTTPServerTransport,
+} from '@modelcontextprotocol/server';
 import { type CallerSession, type Notification, UpstreamFailure } from '../connectors/backend.ts';
 import { isOfSession } from '../connectors/upstream-key.ts';
 import type { ConnectorRecord } from '../identity/records.ts';
 import { prefixOf } from './catalog.ts';
 import { runRequest } from './direct-lane.ts';
+import type { Exchange } from './exchange.ts';
 import type { Inbound } from './gate.ts';
 import { type RequestId, RpcError } from './jsonrpc.ts';
 import { type LaneRelay, type Params, resolveReader } from './methods.ts';
 import { publishedUri } from './names.ts';
 import { type CallRequest, isDirect, type UserCall } from './request.ts';
-import type { Exchange } from './exchange.ts';
 import { createRelay, isLogged, isLogLevel, logParams } from './sdk-relay.ts';
 import { type Outcome, webRequest, writeResponse } from './sdk-response.ts';
 import { keepAliveMs, LaneServer, runInLane } from './sdk-server.ts';
@@ -74,7 +78,11 @@ export class Session implements LiveSession {
     this.usedAt = this.openedAt;
     this.version = String(result['protocolVersion']);
     const capabilities = reduced(params['capabilities'] as Record<string, unknown>);
-    this.#caller = { id: this.id, capabilities, heard: (connector, notification) => this.#heard(connector, notification) };
+    this.#caller = {
+      id: this.id,
+      capabilities,
+      heard: (connector, notification) => this.#heard(connector, notification),
+    };
     this.#server = new LaneServer(opener, (message, ctx) => this.#answer(message, ctx), {
       instructions: result['instructions'] as string | undefined,
       sdkAnswers: ['initialize'],
@@ -110,7 +118,8 @@ export class Session implements LiveSession {
       await writeResponse(exchange, await this.#hand(exchange, inbound.body), {});
       return;
     }
-    if (this.#inFlight.has(inbound.id)) throw new RpcError(-32600, 'A request with this id is in flight', { status: 400 });
+    if (this.#inFlight.has(inbound.id))
+      throw new RpcError(-32600, 'A request with this id is in flight', { status: 400 });
     const entry: InFlight = { exchange, params: inbound.params, outcome: {} };
     if (inbound.method !== 'initialize') this.#inFlight.set(inbound.id, entry);
     const web = await this.#hand(exchange, inbound.body);
@@ -153,7 +162,10 @@ export class Session implements LiveSession {
     this.#server.notification(notification as never).catch(() => undefined);
   }
 
-  async #answer({ id, method }: { id: RequestId; method: string }, ctx: ServerContext): Promise<Record<string, unknown>> {
+  async #answer(
+    { id, method }: { id: RequestId; method: string },
+    ctx: ServerContext,
+  ): Promise<Record<string, unknown>> {
     const entry = this.#inFlight.get(id);
     if (entry === undefined) throw new Error('every request is known before the SDK sees it');
     const { signal } = ctx.mcpReq;
@@ -162,7 +174,7 @@ export class Session implements LiveSession {
     const relay = createRelay({
       params: entry.params,
       logs: () => ({ threshold: this.#level }),
-      notify: (notification) => ctx.mcpReq.notify(notification as never),
+      notify: (notification) => ctx.mcpReq.notify(notification),
     });
     const request: CallRequest = { ...entry.exchange.request, signal, session: this.#caller };
     const lane: LaneRelay = { ...relay.lane, ask: (question) => this.#ask(question, ctx) };
@@ -199,9 +211,14 @@ export class Session implements LiveSession {
     if (typeof uri !== 'string') throw new RpcError(-32602, 'uri must be a string');
     const found = await findResource(call, uri);
     const upstream = found && (await openForUser(call, found.connector));
-    if (found === undefined || upstream === undefined) throw new RpcError(-32602, 'Resource not found', { data: { uri } });
+    if (found === undefined || upstream === undefined)
+      throw new RpcError(-32602, 'Resource not found', { data: { uri } });
     try {
-      await call.parts.carriers.request(upstream, { method, params: { uri: found.uri }, signal: AbortSignal.timeout(subscribeMs) });
+      await call.parts.carriers.request(upstream, {
+        method,
+        params: { uri: found.uri },
+        signal: AbortSignal.timeout(subscribeMs),
+      });
     } catch (error) {
       if (!(error instanceof UpstreamFailure)) throw error;
       throw new RpcError(error.kind === 'rpc' ? -32602 : -32603, 'The resource cannot be watched', { data: { uri } });
@@ -233,7 +250,8 @@ export class Session implements LiveSession {
         return;
       }
       case 'notifications/message':
-        if (isDirect(this.#opener) && isLogged(params['level'], this.#level)) this.#tell({ method, params: logParams(params) });
+        if (isDirect(this.#opener) && isLogged(params['level'], this.#level))
+          this.#tell({ method, params: logParams(params) });
         return;
       case 'notifications/elicitation/complete':
         this.#tell({ method, params: { elicitationId: params['elicitationId'] } });

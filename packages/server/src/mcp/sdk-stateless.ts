@@ -2,9 +2,9 @@
 // is made for the exchange and ends with it.
 import { envelopeKeys, legacyVersions } from '@mcp-valet/shared';
 import { createMcpHandler, WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/server';
+import type { Exchange } from './exchange.ts';
 import type { Inbound } from './gate.ts';
 import { isObject, RpcError } from './jsonrpc.ts';
-import type { Exchange } from './exchange.ts';
 import { createRelay, isLogLevel } from './sdk-relay.ts';
 import { type Outcome, webRequest, writeError, writeResponse } from './sdk-response.ts';
 import { type AnswerRequest, keepAliveMs, LaneServer, runInLane } from './sdk-server.ts';
@@ -12,7 +12,8 @@ import { type AnswerRequest, keepAliveMs, LaneServer, runInLane } from './sdk-se
 type RequestInbound = Extract<Inbound, { kind: 'request' }>;
 type Closable = { close(): Promise<void> };
 
-const closing = (): RpcError => new RpcError(503, 'The gateway is closing', { status: 503, data: { code: 'UNAVAILABLE' }, retryAfterMs: 1000 });
+const closing = (): RpcError =>
+  new RpcError(503, 'The gateway is closing', { status: 503, data: { code: 'UNAVAILABLE' }, retryAfterMs: 1000 });
 
 function withResolvers(): { promise: Promise<undefined>; resolve: () => void } {
   let resolve = (): void => undefined;
@@ -32,7 +33,7 @@ export async function serveModern(exchange: Exchange, inbound: RequestInbound, l
     const relay = createRelay({
       params,
       logs: isLogLevel(level) ? () => ({ threshold: level }) : undefined,
-      notify: (notification) => ctx.mcpReq.notify(notification as never),
+      notify: (notification) => ctx.mcpReq.notify(notification),
     });
     try {
       return await runInLane(request, method, params, relay.lane, outcome);
@@ -40,7 +41,11 @@ export async function serveModern(exchange: Exchange, inbound: RequestInbound, l
       relay.stop();
     }
   };
-  const handler = createMcpHandler(() => new LaneServer(request, answer), { legacy: 'reject', responseMode: 'auto', keepAliveMs });
+  const handler = createMcpHandler(() => new LaneServer(request, answer), {
+    legacy: 'reject',
+    responseMode: 'auto',
+    keepAliveMs,
+  });
   live.add(handler);
   try {
     const web = await handler.fetch(webRequest(exchange, request.signal ?? undefined), { parsedBody: inbound.body });
@@ -61,7 +66,7 @@ export async function serveLegacy(exchange: Exchange, inbound: RequestInbound, l
   const finished = withResolvers();
   const closed = withResolvers();
   const answer: AnswerRequest = async (_, ctx) => {
-    const relay = createRelay({ params, notify: (notification) => ctx.mcpReq.notify(notification as never) });
+    const relay = createRelay({ params, notify: (notification) => ctx.mcpReq.notify(notification) });
     try {
       return await runInLane(request, method, params, relay.lane, outcome);
     } finally {

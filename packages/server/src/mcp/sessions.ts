@@ -81,7 +81,10 @@ export class Sessions {
   /** A user's oldest unused session makes room for a new one: only the user's own sessions can push it out. */
   async add(session: LiveSession): Promise<void> {
     if (this.#isClosed || this.#sessions.size >= maxSessions) {
-      throw new Refusal('UNAVAILABLE', 'The gateway holds as many sessions as it can', { retryAfterMs: 5_000, reason: 'sessions_full' });
+      throw new Refusal('UNAVAILABLE', 'The gateway holds as many sessions as it can', {
+        retryAfterMs: 5_000,
+        reason: 'sessions_full',
+      });
     }
     const own = [...this.#sessions.values()].filter(({ owner }) => userOf(owner) === userOf(session.owner));
     if (own.length >= maxPerUser) {
@@ -101,7 +104,10 @@ export class Sessions {
     const key = userOf(stream.owner);
     const held = [...this.#streams].filter(({ owner }) => userOf(owner) === key).length;
     if (this.#isClosed || held >= maxStreamsPerUser) {
-      throw new Refusal('RATE_LIMITED', `A user may hold ${maxStreamsPerUser} streams`, { retryAfterMs: 1_000, reason: 'streams_full' });
+      throw new Refusal('RATE_LIMITED', `A user may hold ${maxStreamsPerUser} streams`, {
+        retryAfterMs: 1_000,
+        reason: 'streams_full',
+      });
     }
     this.#streams.add(stream);
     return () => void this.#streams.delete(stream);
@@ -137,7 +143,10 @@ export class Sessions {
     const sessions = [...this.#sessions.values()].filter(({ owner }) => matches(owner));
     const streams = [...this.#streams].filter(({ owner }) => matches(owner));
     for (const stream of streams) this.#streams.delete(stream);
-    await Promise.all([...sessions.map((session) => this.#endSession(session)), ...streams.map((stream) => stream.end())]);
+    await Promise.all([
+      ...sessions.map((session) => this.#endSession(session)),
+      ...streams.map((stream) => stream.end()),
+    ]);
   }
 
   /** What a change means for who is connected: gone keys, users and servers end them, everything else may change what they see. */
@@ -148,7 +157,11 @@ export class Sessions {
     if (noun === 'account') return this.#endAll(({ accountId }) => accountId === id);
     if (noun === 'key') return this.#endAll(({ keyId }) => keyId === id);
     const matches = ({ accountId, userId, keyUserId, serverId }: Owner): boolean =>
-      noun === 'user' ? userId === id || keyUserId === id : noun === 'server' ? serverId === id : noun === 'connectors' && accountId === id;
+      noun === 'user'
+        ? userId === id || keyUserId === id
+        : noun === 'server'
+          ? serverId === id
+          : noun === 'connectors' && accountId === id;
     const touched = [...this.#sessions.values(), ...this.#streams].filter(({ owner }) => matches(owner));
     await Promise.all(
       touched.map(async (live) => {

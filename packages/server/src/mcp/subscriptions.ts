@@ -13,11 +13,20 @@ import { locateUri } from './resources.ts';
 export async function openForUser(call: UserCall, connector: ConnectorRecord): Promise<Upstream | undefined> {
   const choice = await chooseCredential(call, connector);
   if (choice.kind !== 'use' && !needsNoCredential(connector)) return undefined;
-  return openUpstream(call.parts.vault, connector, call.user.record, choice.kind === 'use' ? choice.credential : null, call.session);
+  return openUpstream(
+    call.parts.vault,
+    connector,
+    call.user.record,
+    choice.kind === 'use' ? choice.credential : null,
+    call.session,
+  );
 }
 
 /** The connector and own URI of a published resource, if this user may read it. */
-export async function findResource(call: UserCall, published: string): Promise<{ connector: ConnectorRecord; uri: string } | undefined> {
+export async function findResource(
+  call: UserCall,
+  published: string,
+): Promise<{ connector: ConnectorRecord; uri: string } | undefined> {
   const found = await locateUri(call, published);
   if (found === undefined) return undefined;
   return decide(rulesOf(call), { connector: found.connector.id, action: found.uri }).allowed ? found : undefined;

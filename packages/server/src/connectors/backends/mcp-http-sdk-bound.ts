@@ -41,7 +41,11 @@ export class BoundSessions {
   readonly #bound = new Map<UpstreamKey, Bound>();
 
   /** `discover` asks an upstream that refused the handshake for its discovery result. */
-  constructor(options: SdkOptions, watches: Watches, discover: (upstream: Upstream, signal: AbortSignal) => Promise<Record<string, unknown> | undefined>) {
+  constructor(
+    options: SdkOptions,
+    watches: Watches,
+    discover: (upstream: Upstream, signal: AbortSignal) => Promise<Record<string, unknown> | undefined>,
+  ) {
     this.#options = options;
     this.#watches = watches;
     this.#discover = discover;
@@ -67,7 +71,12 @@ export class BoundSessions {
   }
 
   /** What the 2025 era asks with a request is part of a stream in the modern one. */
-  #subscribe(bound: Bound, upstream: Upstream, discover: Record<string, unknown>, { method, params }: UpstreamRequest): void {
+  #subscribe(
+    bound: Bound,
+    upstream: Upstream,
+    discover: Record<string, unknown>,
+    { method, params }: UpstreamRequest,
+  ): void {
     const uri = String(params['uri']);
     bound.watches.get(uri)?.close();
     bound.watches.delete(uri);
@@ -80,7 +89,10 @@ export class BoundSessions {
         if (uris.length === 0) upstream.session?.heard(upstream.connector, { method: listChanged(event.kind) });
         return;
       }
-      upstream.session?.heard(upstream.connector, { method: 'notifications/resources/updated', params: { uri: event.uri } });
+      upstream.session?.heard(upstream.connector, {
+        method: 'notifications/resources/updated',
+        params: { uri: event.uri },
+      });
     };
     return this.#watches.watch(upstream, uris, heard, discover);
   }
@@ -104,7 +116,12 @@ export class BoundSessions {
     if (session === undefined) throw new Error('only a caller with a session has a bound upstream session');
     const known = this.#bound.get(key);
     if (known !== undefined) return known;
-    const bound: Bound = { key, calls: new Set(), watches: new Map(), connecting: Promise.reject(new Error('replaced below')) };
+    const bound: Bound = {
+      key,
+      calls: new Set(),
+      watches: new Map(),
+      connecting: Promise.reject(new Error('replaced below')),
+    };
     bound.connecting.catch(() => undefined);
     bound.connecting = this.#open(upstream, session, bound);
     bound.connecting.catch(() => this.#end(bound));
@@ -135,7 +152,9 @@ export class BoundSessions {
     } catch (error) {
       const isRefused =
         error instanceof UpstreamFailure &&
-        (error.kind === 'wrong_era' || error.kind === 'rpc' || (error.status !== null && error.status >= 400 && error.status < 500 && error.kind === 'broken'));
+        (error.kind === 'wrong_era' ||
+          error.kind === 'rpc' ||
+          (error.status !== null && error.status >= 400 && error.status < 500 && error.kind === 'broken'));
       const discover = isRefused ? await this.#discover(upstream, signal) : undefined;
       if (discover === undefined) throw error;
       const modern = new Connection(upstream, { ...setup, discover }, this.#options);
@@ -146,13 +165,19 @@ export class BoundSessions {
   }
 
   /** Puts the questions of an `input_required` result to the caller and repeats the request with the answers. */
-  async #fulfil(connection: Connection, upstream: Upstream, request: UpstreamRequest, first: UpstreamResult): Promise<UpstreamResult> {
+  async #fulfil(
+    connection: Connection,
+    upstream: Upstream,
+    request: UpstreamRequest,
+    first: UpstreamResult,
+  ): Promise<UpstreamResult> {
     let answer = first;
     for (let round = 0; round < maxRounds && answer.result['resultType'] === 'input_required'; round++) {
       const { inputRequests, requestState } = answer.result;
       const inputResponses: Record<string, unknown> = {};
       for (const [key, question] of Object.entries(isObject(inputRequests) ? inputRequests : {})) {
-        if (!isObject(question) || typeof question['method'] !== 'string') throw new UpstreamFailure('broken', 'unknown');
+        if (!isObject(question) || typeof question['method'] !== 'string')
+          throw new UpstreamFailure('broken', 'unknown');
         const params = isObject(question['params']) ? question['params'] : {};
         inputResponses[key] = await ask(request, { method: question['method'], params }, upstream);
       }
@@ -163,7 +188,11 @@ export class BoundSessions {
   }
 }
 
-async function ask(request: UpstreamRequest | undefined, question: Required<Notification>, upstream: Upstream): Promise<Record<string, unknown>> {
+async function ask(
+  request: UpstreamRequest | undefined,
+  question: Required<Notification>,
+  upstream: Upstream,
+): Promise<Record<string, unknown>> {
   // A question that belongs to no call has no stream to travel on.
   if (request?.ask === undefined) throw Object.assign(new Error('Nobody can be asked now'), { code: -32601 });
   return request.ask(scrubValue(question, upstream.scrub));

@@ -3,19 +3,25 @@
 import { legacyVersions } from '@mcp-valet/shared';
 import {
   Client,
-  type ClientCapabilities,
   type DiscoverResult,
   type RequestOptions,
   SSEClientTransport,
   type StandardSchemaV1,
   StreamableHTTPClientTransport,
 } from '@modelcontextprotocol/client';
-import { type Notification, type Upstream, UpstreamFailure, type UpstreamRequest, type UpstreamResult } from '../backend.ts';
+import {
+  type Notification,
+  type Upstream,
+  UpstreamFailure,
+  type UpstreamRequest,
+  type UpstreamResult,
+} from '../backend.ts';
 import type { Egress, EgressFetch } from '../egress.ts';
 import { injectHeaders, injectQuery } from '../inject.ts';
 import { scrubValue } from '../scrub.ts';
 import { poolKey } from '../upstream-key.ts';
 import { failureOf, failureOfConnect, failureOfSignal, type HttpNote } from './mcp-http-sdk-failure.ts';
+import { linked, observe, type Pending } from './mcp-http-sdk-observe.ts';
 
 export interface SdkOptions {
   egress: Egress;
@@ -42,8 +48,6 @@ const callHeader = 'x-valet-call';
 /** The call's own signal is the clock; the SDK's must never be earlier. */
 const noTimeoutMs = 24 * 3_600_000;
 const connectTimeoutMs = 10_000;
-/** How long an answer that has ended may still be on its way through the SDK. */
-const settleMs = 50;
 /** How long an exchange may stay open after its call, so that an orderly end keeps its socket. */
 const lingerMs = 250;
 
@@ -51,14 +55,9 @@ const asIs: StandardSchemaV1<unknown, Record<string, unknown>> = {
   '~standard': { version: 1, vendor: 'mcp-valet', validate: (value) => ({ value: value as Record<string, unknown> }) },
 };
 /** Results are passed on, not used: nothing of an upstream's schemas is compiled here. */
-const noValidator = { getValidator: () => (value: unknown) => ({ valid: true as const, data: value as never, errorMessage: undefined }) };
-
-interface Pending {
-  note: HttpNote;
-  end: () => void;
-  /** Ends the exchange itself: the SDK leaves a cancelled one of the 2025 era to the upstream. */
-  cut: AbortController;
-}
+const noValidator = {
+  getValidator: () => (value: unknown) => ({ valid: true as const, data: value as never, errorMessage: undefined }),
+};
 
 export class Connection {
   /** Whose secrets the next request carries; undefined while nobody uses the connection. */
@@ -80,25 +79,27 @@ export class Connection {
     this.#setup = setup;
     this.#options = options;
     this.client = new Client(options.clientInfo, {
-      capabilities: setup.capabilities as ClientCapabilities,
+      capabilities: setup.capabilities,
       jsonSchemaValidator: noValidator,
       inputRequired: { autoFulfill: false },
       // The first is offered in the handshake; a modern connection negotiates nothing.
       ...(setup.discover === undefined && { supportedProtocolVersions: [...legacyVersions].reverse() }),
     });
     const { connector } = upstream;
-    const guarded = this.#fetch(options.egress.fetchFor(poolKey(connector.accountId, connector.id), { maxBytes: options.maxBytes }));
+    const guarded = this.#fetch(
+      options.egress.fetchFor(poolKey(connector.accountId, connector.id), { maxBytes: options.maxBytes }),
+    );
     const url = new URL(connector.url);
     this.#transport =
       connector.transport === 'sse'
         ? new SSEClientTransport(url, { fetch: guarded })
         : new StreamableHTTPClientTransport(url, { fetch: guarded, onInsufficientScope: 'throw' });
     this.client.fallbackNotificationHandler = async ({ method, params }) => {
-      setup.onNotification({ method, ...(params && { params: params as Record<string, unknown> }) });
+      setup.onNotification({ method, ...(params && { params }) });
     };
     this.client.fallbackRequestHandler = async ({ method, params }) => {
       if (setup.onQuestion === undefined) throw Object.assign(new Error('Method not found'), { code: -32601 });
-      return setup.onQuestion({ method, params: (params ?? {}) as Record<string, unknown> });
+      return setup.onQuestion({ method, params: params ?? {} });
     };
     this.client.onclose = () => this.#lost();
     this.client.onerror = (error) => {
@@ -113,7 +114,7 @@ export class Connection {
   }
 
   get capabilities(): Record<string, unknown> {
-    return (this.client.getServerCapabilities() ?? {}) as Record<string, unknown>;
+    return this.client.getServerCapabilities() ?? {};
   }
 
   #hasSession(): boolean {
@@ -167,11 +168,15 @@ export class Connection {
             onNotification({ method: 'notifications/progress', params: scrubValue({ ...progress }, upstream.scrub) }),
         }),
     };
-    const meta = { ...request.meta, ...(isModern && request.logLevel !== undefined && { 'io.modelcontextprotocol/logLevel': request.logLevel }) };
+    const meta = {
+      ...request.meta,
+      ...(isModern && request.logLevel !== undefined && { 'io.modelcontextprotocol/logLevel': request.logLevel }),
+    };
     const params = Object.keys(meta).length > 0 ? { ...request.params, _meta: meta } : request.params;
     try {
       const result = await this.client.request({ method: request.method, params } as never, asIs, options);
-      if (typeof result !== 'object' || result === null || Array.isArray(result)) throw new UpstreamFailure('broken', 'unknown');
+      if (typeof result !== 'object' || result === null || Array.isArray(result))
+        throw new UpstreamFailure('broken', 'unknown');
       return { result: scrubValue(result, upstream.scrub), status: note.status ?? null };
     } catch (error) {
       const failure = failureOf(error, { signal, note, upstream, hasSession: !isModern && this.#hasSession() });
@@ -189,9 +194,16 @@ export class Connection {
     if (this.#isClosed) return;
     this.#isClosed = true;
     const transport = this.#transport;
-    if (transport instanceof StreamableHTTPClientTransport && transport.sessionId !== undefined && this.upstream !== undefined) {
+    if (
+      transport instanceof StreamableHTTPClientTransport &&
+      transport.sessionId !== undefined &&
+      this.upstream !== undefined
+    ) {
       // An upstream that does not answer must not hold up the end.
-      await Promise.race([transport.terminateSession().catch(() => undefined), new Promise((resolve) => setTimeout(resolve, 500).unref())]);
+      await Promise.race([
+        transport.terminateSession().catch(() => undefined),
+        new Promise((resolve) => setTimeout(resolve, 500).unref()),
+      ]);
     }
     await this.client.close().catch(() => undefined);
     this.upstream = undefined;
@@ -209,7 +221,12 @@ export class Connection {
       if (upstream === undefined) throw new UpstreamFailure('cancelled', 'no');
       const method = (init.method ?? 'GET').toUpperCase();
       const sent = new Headers(init.headers);
-      if (method === 'GET' && !this.#setup.hasOwnStream && upstream.connector.transport !== 'sse' && !sent.has('last-event-id')) {
+      if (
+        method === 'GET' &&
+        !this.#setup.hasOwnStream &&
+        upstream.connector.transport !== 'sse' &&
+        !sent.has('last-event-id')
+      ) {
         // Nobody would hear it, and an idle session should hold no socket.
         return new Response(null, { status: 405 });
       }
@@ -224,7 +241,8 @@ export class Connection {
       delete headers[callHeader];
       const pending = call === undefined ? undefined : this.#pending.get(call);
       const target = injectQuery(String(url), connector.inject, secrets, user);
-      if (pending !== undefined) return observe(await guarded(target, { ...init, headers, signal: linked(init.signal, pending.cut) }), pending);
+      if (pending !== undefined)
+        return observe(await guarded(target, { ...init, headers, signal: linked(init.signal, pending.cut) }), pending);
       try {
         const response = await guarded(target, { ...init, headers });
         this.#handshake.note.status = response.status;
@@ -235,53 +253,4 @@ export class Connection {
       }
     };
   }
-}
-
-/** The exchange ends with its connection. By hand: the connection's signal lives long. */
-function linked(connection: AbortSignal | null | undefined, cut: AbortController): AbortSignal {
-  const onAbort = (): void => cut.abort(connection?.reason);
-  if (connection?.aborted) onAbort();
-  connection?.addEventListener('abort', onAbort, { once: true });
-  cut.signal.addEventListener('abort', () => connection?.removeEventListener('abort', onAbort), { once: true });
-  return cut.signal;
-}
-
-/** Notes what HTTP said, and notices an answer that ends without the response: the SDK would wait for it for ever. */
-function observe(response: Response, { note, end }: Pending): Response {
-  note.status = response.status;
-  const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
-  if (Number.isFinite(seconds) && seconds >= 0) note.retryAfterMs = Math.min(seconds * 1000, 3_600_000);
-  // 202: the response comes on the upstream's own stream.
-  if (response.body === null || response.status !== 200) return response;
-  const reader = response.body.getReader();
-  let tail = '';
-  let isResumable = false;
-  const finish = (): void => {
-    if (!isResumable) setTimeout(end, settleMs).unref();
-  };
-  const body = new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        try {
-          const { done, value } = await reader.read();
-          if (done) {
-            controller.close();
-            finish();
-            return;
-          }
-          // An event with an id may be asked for again, and the SDK does. The zero byte keeps a cut line from looking like a new one.
-          const text = tail + Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('latin1');
-          isResumable ||= /(?:^|[\r\n])id:/.test(text);
-          tail = `\u0000${text.slice(-3)}`;
-          controller.enqueue(value);
-        } catch (error) {
-          finish();
-          controller.error(error);
-        }
-      },
-      cancel: (reason) => reader.cancel(reason),
-    },
-    { highWaterMark: 0 },
-  );
-  return new Response(body, { status: response.status, headers: response.headers });
 }

@@ -23,7 +23,13 @@ export function failureOfSignal(signal: AbortSignal, executed: 'no' | 'unknown')
   return new UpstreamFailure(isTimeout ? 'timeout' : 'cancelled', executed);
 }
 
-function rpcFailure(code: number, message: string, data: unknown, status: number | null, upstream: Upstream): UpstreamFailure {
+function rpcFailure(
+  code: number,
+  message: string,
+  data: unknown,
+  status: number | null,
+  upstream: Upstream,
+): UpstreamFailure {
   if (code === -32020 || code === -32022) return new UpstreamFailure('wrong_era', 'no', { status });
   const rpc = { code, message: upstream.scrub(message).slice(0, maxMessage), data: scrubValue(data, upstream.scrub) };
   return new UpstreamFailure('rpc', 'unknown', { status, rpc });
@@ -40,16 +46,25 @@ function rpcErrorIn(text: unknown): { code: number; message: string; data: unkno
     return undefined;
   }
   const error = isObject(body) ? body['error'] : undefined;
-  if (!isObject(error) || typeof error['code'] !== 'number') return undefined;
-  return { code: error['code'], message: String(error['message'] ?? ''), data: error['data'] };
+  if (!isObject(error)) return undefined;
+  const { code, message, data } = error;
+  if (typeof code !== 'number') return undefined;
+  return { code, message: typeof message === 'string' ? message : '', data };
 }
 
-function ofStatus(status: number, text: unknown, note: HttpNote, hasSession: boolean, upstream: Upstream): UpstreamFailure {
+function ofStatus(
+  status: number,
+  text: unknown,
+  note: HttpNote,
+  hasSession: boolean,
+  upstream: Upstream,
+): UpstreamFailure {
   const rpc = rpcErrorIn(text);
   if (status === 401) return new UpstreamFailure('unauthorized', 'no', { status });
   if (status === 404 && hasSession) return new UpstreamFailure('session_lost', 'no', { status });
   // Many servers of the 2025 era say 400 where the specification says 404.
-  if (status === 400 && hasSession && rpc !== undefined && /session/i.test(rpc.message)) return new UpstreamFailure('session_lost', 'no', { status });
+  if (status === 400 && hasSession && rpc !== undefined && /session/i.test(rpc.message))
+    return new UpstreamFailure('session_lost', 'no', { status });
   if (rpc !== undefined) return rpcFailure(rpc.code, rpc.message, rpc.data, status, upstream);
   if (status === 403) return new UpstreamFailure('forbidden', 'no', { status });
   if (status === 404 || status === 405) return new UpstreamFailure('wrong_era', 'no', { status });
@@ -70,7 +85,8 @@ export function failureOf(error: unknown, { signal, note, upstream, hasSession }
   if (error instanceof EgressError) return failureOfEgress(error, signal);
   if (signal.aborted) return failureOfSignal(signal, 'unknown');
   if (note.isAnswerless) return new UpstreamFailure('broken', 'unknown', { status: note.status ?? null });
-  if (ProtocolError.isInstance(error)) return rpcFailure(error.code, error.message, error.data, note.status ?? null, upstream);
+  if (ProtocolError.isInstance(error))
+    return rpcFailure(error.code, error.message, error.data, note.status ?? null, upstream);
   if (SdkHttpError.isInstance(error)) return ofStatus(error.status, error.data.text, note, hasSession, upstream);
   const status = note.status ?? null;
   // The event stream transport has plain errors only; the status was seen on the wire.

@@ -9,9 +9,7 @@ const idleMs = 5 * 60_000;
 const maxPerKey = 3;
 const maxSessions = 2_000;
 
-interface Listener {
-  (notification: { method: string; params?: Record<string, unknown> }): void;
-}
+type Listener = (notification: { method: string; params?: Record<string, unknown> }) => void;
 
 interface Session {
   connection: Connection;
@@ -37,7 +35,12 @@ export class SessionPool {
   }
 
   /** Runs `use` with a session of this upstream that nobody else uses meanwhile. */
-  async borrow<T>(upstream: Upstream, signal: AbortSignal, listener: Listener | undefined, use: (connection: Connection) => Promise<T>): Promise<T> {
+  async borrow<T>(
+    upstream: Upstream,
+    signal: AbortSignal,
+    listener: Listener | undefined,
+    use: (connection: Connection) => Promise<T>,
+  ): Promise<T> {
     const session = await this.#take(upstream, signal);
     session.connection.upstream = upstream;
     session.listener = listener;

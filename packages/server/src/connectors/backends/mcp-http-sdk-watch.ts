@@ -1,6 +1,6 @@
 // Listens to what upstreams say on their own: one open stream per upstream key, shared by everybody interested, opened again with growing
 // pauses when it ends. Modern upstreams get `subscriptions/listen`, those of the 2025 era a session with a stream of its own.
-import type { Upstream, Notification, Watch, WatchEvent } from '../backend.ts';
+import type { Notification, Upstream, Watch, WatchEvent } from '../backend.ts';
 import type { UpstreamKey } from '../upstream-key.ts';
 import { Connection, type SdkOptions } from './mcp-http-sdk-client.ts';
 
@@ -108,7 +108,8 @@ class Ear {
         onNotification: (notification) => {
           const event = eventOf(notification);
           if (event === undefined) return;
-          for (const { uris, listener } of this.interests) if (event.kind !== 'updated' || uris.includes(event.uri)) listener(event);
+          for (const { uris, listener } of this.interests)
+            if (event.kind !== 'updated' || uris.includes(event.uri)) listener(event);
         },
         onLost: () => {
           if (this.#connection === connection) void this.#again();
@@ -142,7 +143,8 @@ class Ear {
   }
 
   async #subscribe(connection: Connection, uris: readonly string[], signal: AbortSignal): Promise<void> {
-    const change = (method: string, uri: string) => connection.request(this.#upstream, { method, params: { uri }, signal });
+    const change = (method: string, uri: string) =>
+      connection.request(this.#upstream, { method, params: { uri }, signal });
     for (const uri of uris) if (!this.#heardUris.includes(uri)) await change('resources/subscribe', uri);
     for (const uri of this.#heardUris) if (!uris.includes(uri)) await change('resources/unsubscribe', uri);
   }
@@ -156,7 +158,12 @@ export class Watches {
     this.#options = options;
   }
 
-  watch(upstream: Upstream, uris: readonly string[], listener: (event: WatchEvent) => void, discover?: Record<string, unknown>): Watch {
+  watch(
+    upstream: Upstream,
+    uris: readonly string[],
+    listener: (event: WatchEvent) => void,
+    discover?: Record<string, unknown>,
+  ): Watch {
     const { key } = upstream;
     const ear = this.#ears.get(key) ?? new Ear(upstream, discover, this.#options);
     this.#ears.set(key, ear);

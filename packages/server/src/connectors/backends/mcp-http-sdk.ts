@@ -17,7 +17,11 @@ export function createSdkCarrier(options: SdkOptions): Carrier {
   const watches = new Watches(options);
   const bound = new BoundSessions(options, watches, async (upstream, signal) => {
     try {
-      const { result } = await raw.request(upstream, { method: 'server/discover', params: {}, signal }, { modern: true });
+      const { result } = await raw.request(
+        upstream,
+        { method: 'server/discover', params: {}, signal },
+        { modern: true },
+      );
       return speaksModern(result) ? result : undefined;
     } catch (error) {
       // Then the refusal of the handshake is what counts.
@@ -27,7 +31,11 @@ export function createSdkCarrier(options: SdkOptions): Carrier {
   });
 
   /** A client of its own per call: what the caller declared is part of it. */
-  const requestModern = async (upstream: Upstream, request: UpstreamRequest, discover: Record<string, unknown>): Promise<UpstreamResult> => {
+  const requestModern = async (
+    upstream: Upstream,
+    request: UpstreamRequest,
+    discover: Record<string, unknown>,
+  ): Promise<UpstreamResult> => {
     const connection = new Connection(
       upstream,
       {
@@ -51,8 +59,13 @@ export function createSdkCarrier(options: SdkOptions): Carrier {
       if (discover !== undefined) return requestModern(upstream, request, discover);
       if (upstream.session !== undefined) return bound.request(upstream, request);
       const { onNotification } = request;
-      const listener = onNotification && ((notification: Parameters<typeof onNotification>[0]) => onNotification(scrubValue(notification, upstream.scrub)));
-      return pool.borrow(upstream, request.signal, listener, (connection) => connection.request(upstream, withoutEnvelope(request)));
+      const listener =
+        onNotification &&
+        ((notification: Parameters<typeof onNotification>[0]) =>
+          onNotification(scrubValue(notification, upstream.scrub)));
+      return pool.borrow(upstream, request.signal, listener, (connection) =>
+        connection.request(upstream, withoutEnvelope(request)),
+      );
     },
     capabilities(upstream, signal) {
       if (upstream.session !== undefined) return bound.capabilities(upstream, signal);
