@@ -1,11 +1,11 @@
 // The guides are true: their blocks run, one after another as a reader runs them, against a real gateway and a third-party MCP server, and
 // print what the page shows. Each page has an account of its own; the page about accounts has the operator's.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { startEverything } from '../../examples/quickstart/src/processes.ts';
 import { read, root } from '../repo/workspace.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { type Block, blocksOf, markdownFiles } from './markdown.ts';
-import { patternOf, type Printed, runModules, runShell, tidy } from './run-blocks.ts';
+import { type Printed, patternOf, runModules, runShell, tidy } from './run-blocks.ts';
 
 const here = `${root}test/docs`;
 const operatorPage = 'docs/guides/users-and-keys.md';
@@ -18,11 +18,31 @@ beforeAll(async () => {
     startRig({ env: { VALET_ALLOWED_UPSTREAM_CIDRS: '127.0.0.0/8' } }),
     startEverything(),
   ]);
-});
+  await warmUp();
+}, 120_000);
 afterAll(async () => {
   await rig?.close();
   await upstream?.stop();
 });
+
+/** The first call loads code on both sides, which on a busy machine can take longer than the gateway waits for an upstream's first word. */
+async function warmUp(): Promise<void> {
+  const { apiKey } = await rig.manage('POST', '/api/accounts', { name: 'warm-up' });
+  await rig.manage(
+    'POST',
+    '/api/connectors',
+    { connectorId: 'everything', kind: 'mcp-http', url: upstream.url },
+    apiKey,
+  );
+  const body = { serverName: 'everything', methodName: 'echo', args: { message: 'hello' } };
+  await vi.waitFor(
+    async () => expect(await rig.send('/mcp/tool/call', { key: apiKey, body })).toMatchObject({ status: 200 }),
+    {
+      timeout: 60_000,
+      interval: 200,
+    },
+  );
+}
 
 function runnable(file: string): Block[] {
   return blocksOf(read(file)).filter(({ role }) => role === 'run');
@@ -60,7 +80,8 @@ async function runPage(page: string): Promise<Printed[]> {
 }
 
 /** The page with this run's addresses in place of the ones it shows. */
-const asShown = (text: string): string => text.replaceAll(upstream.url, 'http://127.0.0.1:3001/mcp').replaceAll(rig.url, 'http://127.0.0.1:8787');
+const asShown = (text: string): string =>
+  text.replaceAll(upstream.url, 'http://127.0.0.1:3001/mcp').replaceAll(rig.url, 'http://127.0.0.1:8787');
 
 it('every guide holds something to run', () => {
   const guides = markdownFiles().filter((file) => file.startsWith('docs/guides/'));
@@ -69,7 +90,7 @@ it('every guide holds something to run', () => {
 });
 
 describe.each(pages)('%s', (page) => {
-  it('runs as written and prints what it shows', async () => {
+  it('runs as written and prints what it shows', { timeout: 60_000 }, async () => {
     const printed = await runPage(page);
     expect(printed).toHaveLength(runnable(page).length);
     const all = blocksOf(read(page));

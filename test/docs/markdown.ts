@@ -67,7 +67,11 @@ export function tableAfter(markdown: string, heading: string): string[][] {
   const lines = markdown.slice(from).split('\n');
   const first = lines.findIndex((line) => line.startsWith('|'));
   const length = lines.slice(first).findIndex((line) => !line.startsWith('|'));
-  const cells = (line: string) => line.split(/(?<!\\)\|/).slice(1, -1).map((cell) => cell.trim());
+  const cells = (line: string) =>
+    line
+      .split(/(?<!\\)\|/)
+      .slice(1, -1)
+      .map((cell) => cell.trim());
   return lines.slice(first + 2, length < 0 ? undefined : first + length).map(cells);
 }
 

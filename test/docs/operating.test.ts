@@ -1,8 +1,8 @@
 // The guide to operating is true about PostgreSQL: what it tells an administrator to run is enough, and the gateway has nothing to warn about
 // but what a test cluster really lacks.
 import { randomBytes } from 'node:crypto';
-import postgres from 'postgres';
 import { startTestGateway } from '@mcp-valet/server/testing';
+import postgres from 'postgres';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { read } from '../repo/workspace.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
@@ -28,7 +28,8 @@ function shownUrl(): string {
 
 it('gives PostgreSQL the roles that the gateway needs, and no more', async () => {
   const sql = postgres(cluster.adminUrl, { max: 1, onnotice: () => undefined });
-  const script = blocksOf(page).find(({ language, role }) => language === 'sql' && role === 'administrator')?.code ?? '';
+  const script =
+    blocksOf(page).find(({ language, role }) => language === 'sql' && role === 'administrator')?.code ?? '';
   // One by one: a database cannot be created inside a transaction.
   for (const statement of script.split(';').filter((text) => text.trim() !== '')) await sql.unsafe(statement);
   await sql.end();

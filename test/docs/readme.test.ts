@@ -1,8 +1,8 @@
 // The README is true: its code is an example that runs, its commands work as they are written, its table is the configuration.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -42,9 +42,14 @@ describe('the code', () => {
     expect(blocks[0]).toMatchObject({ language: 'ts', code: read('examples/quickstart/src/readme.ts') });
   });
 
-  it('runs, and each call reaches the upstream with the credential of its user', async () => {
+  it('runs, and each call reaches the upstream with the credential of its user', { timeout: 60_000 }, async () => {
     const keys = { ALICE_CRM_KEY: 'the-crm-key-of-alice', BOB_CRM_KEY: 'the-crm-key-of-bob' };
-    const crm = await startCrm(new Map([[keys.ALICE_CRM_KEY, 'Alice GmbH'], [keys.BOB_CRM_KEY, 'Bob Ltd']]));
+    const crm = await startCrm(
+      new Map([
+        [keys.ALICE_CRM_KEY, 'Alice GmbH'],
+        [keys.BOB_CRM_KEY, 'Bob Ltd'],
+      ]),
+    );
     const rig = await startRig();
     closers.push(crm.close, () => rig.close());
     const env = { ...keys, CRM_URL: crm.url, MCP_VALET_BASE_URL: rig.url, MCP_VALET_API_KEY: rig.admin };
@@ -53,12 +58,17 @@ describe('the code', () => {
     vi.spyOn(console, 'log').mockImplementation((...args: unknown[]) => void said.push(...args));
     await import('../../examples/quickstart/src/readme.ts');
     expect(said).toEqual(['Zoe is now a customer of Alice GmbH', 'Zoe is now a customer of Bob Ltd']);
-    expect(crm.calls).toEqual(new Map([['Alice GmbH', 1], ['Bob Ltd', 1]]));
+    expect(crm.calls).toEqual(
+      new Map([
+        ['Alice GmbH', 1],
+        ['Bob Ltd', 1],
+      ]),
+    );
   });
 });
 
 describe('the commands', () => {
-  it('work as they are written, from an empty gateway to a call', async () => {
+  it('work as they are written, from an empty gateway to a call', { timeout: 90_000 }, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'readme-'));
     closers.push(() => rmSync(folder, { recursive: true, force: true }));
     const [gatewayPort, upstreamPort] = [await freePort(), await freePort()];
@@ -66,10 +76,17 @@ describe('the commands', () => {
     const database = await openTestDatabase('pglite');
 
     const [told] = await Promise.all([
-      startCommand(block('gateway'), { ...shared, PORT: gatewayPort, DATABASE_URL: database.url }, /^\s*(mcpv_adm_\w+)$/),
+      startCommand(
+        block('gateway'),
+        { ...shared, PORT: gatewayPort, DATABASE_URL: database.url },
+        /^\s*(mcpv_adm_\w+)$/,
+      ),
       startCommand(block('upstream'), { ...shared, PORT: upstreamPort }, /listening on port (\d+)/),
     ]);
-    const run = blocks.filter(({ role }) => role === 'run').map((one) => ({ ...one, code: withValues(one.code, told, gatewayPort, upstreamPort) }));
+    const run = blocks
+      .filter(({ role }) => role === 'run')
+      .map((one) => ({ ...one, code: withValues(one.code, told, gatewayPort, upstreamPort) }));
+    await warmUp(upstreamPort);
     const printed = await runShell(run, '', shared, root);
     const output = blocks.find(({ role }) => role === 'output');
     if (output === undefined) throw new Error('the README shows no output');
@@ -88,7 +105,8 @@ describe('the table of the configuration', () => {
   }));
 
   it('names every variable that is read, and no other', () => {
-    const source = /const variables = z\.object\(\{\n([\s\S]*?)\n\}\);/.exec(read('packages/server/src/config.ts'))?.[1] ?? '';
+    const source =
+      /const variables = z\.object\(\{\n([\s\S]*?)\n\}\);/.exec(read('packages/server/src/config.ts'))?.[1] ?? '';
     const names = [...source.matchAll(/^ {2}([A-Z][A-Z_]+):/gm)].map((match) => match[1]);
     expect(names.length).toBeGreaterThan(15);
     expect(rows.map(({ name }) => name).sort()).toEqual(names.sort());
@@ -104,18 +122,31 @@ describe('the table of the configuration', () => {
 });
 
 it('tells the limits as they are', () => {
-  const { callsPerMinute, callsInFlight, listsPerMinute, jsonDepth, callTimeoutMs, maxCallTimeoutMs, storedAnswerBytes } = limits;
+  const {
+    callsPerMinute,
+    callsInFlight,
+    listsPerMinute,
+    jsonDepth,
+    callTimeoutMs,
+    maxCallTimeoutMs,
+    storedAnswerBytes,
+  } = limits;
   const told = proseOf(readme).slice(proseOf(readme).indexOf('## Limits')).replaceAll('\n', ' ');
   expect(told).toContain(`${callsPerMinute} calls a minute and ${callsInFlight} in flight per user`);
   expect(told).toContain(`${listsPerMinute.toLocaleString('en')} lists a minute`);
-  expect(told).toContain(`Requests of ${limits.mcpBodyBytes / 2 ** 20} MiB on MCP routes and ${limits.bodyBytes / 2 ** 20} MiB elsewhere`);
+  expect(told).toContain(
+    `Requests of ${limits.mcpBodyBytes / 2 ** 20} MiB on MCP routes and ${limits.bodyBytes / 2 ** 20} MiB elsewhere`,
+  );
   expect(told).toContain(`JSON ${jsonDepth} deep. Answers of ${limits.resultBytes / 2 ** 20} MiB.`);
   expect(told).toContain(`Calls of ${callTimeoutMs / 1000} s, up to ${maxCallTimeoutMs / 1000} s`);
   expect(told).toContain(`Answers up to ${storedAnswerBytes / 1024} KiB are kept`);
 });
 
 /** A secret prints the same whatever it holds, so the database's URL is compared in clear. */
-const plain = (config: ReturnType<typeof loadConfig>) => ({ ...config, database: { ...config.database, url: config.database.url.reveal() } });
+const plain = (config: ReturnType<typeof loadConfig>) => ({
+  ...config,
+  database: { ...config.database, url: config.database.url.reveal() },
+});
 
 /** `npm start` without the installation and the build that `prestart` makes: the gateway from its sources. */
 function shimOfNpm(folder: string): string {
@@ -129,7 +160,11 @@ function shimOfNpm(folder: string): string {
 
 /** Starts a command of the page and waits for what it must say. */
 function startCommand(command: string, env: NodeJS.ProcessEnv, ready: RegExp): Promise<string> {
-  const child: ChildProcess = spawn('bash', ['-c', `exec env ${command}`], { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child: ChildProcess = spawn('bash', ['-c', `exec env ${command}`], {
+    cwd: root,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   closers.push(() => ended(child));
   const said: string[] = [];
   return new Promise((resolve, reject) => {
@@ -154,9 +189,23 @@ function ended(child: ChildProcess): Promise<void> {
   });
 }
 
+/** Its first answer loads code, which on a busy machine can take longer than the gateway waits for an upstream's first word. */
+async function warmUp(port: string): Promise<void> {
+  const params = { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'warm-up', version: '1' } };
+  const answer = await fetch(`http://127.0.0.1:${port}/mcp`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', accept: 'application/json, text/event-stream' },
+    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'initialize', params }),
+  });
+  expect(await answer.text()).toContain('serverInfo');
+}
+
 /** The page's key and ports, each of which it names, replaced by this run's. */
 function withValues(code: string, key: string, gatewayPort: string, upstreamPort: string): string {
-  return code.replace("KEY='mcpv_adm_…'", `KEY='${key}'`).replace(':8787', `:${gatewayPort}`).replace(':3001', `:${upstreamPort}`);
+  return code
+    .replace("KEY='mcpv_adm_…'", `KEY='${key}'`)
+    .replace(':8787', `:${gatewayPort}`)
+    .replace(':3001', `:${upstreamPort}`);
 }
 
 async function freePort(): Promise<string> {

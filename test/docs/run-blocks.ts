@@ -14,21 +14,40 @@ export interface Printed {
 }
 
 /** One bash that ends at the first command that fails. `prelude` runs before the first block and prints nothing. */
-export function runShell(blocks: readonly Block[], prelude: string, env: NodeJS.ProcessEnv, cwd: string): Promise<Printed[]> {
+export function runShell(
+  blocks: readonly Block[],
+  prelude: string,
+  env: NodeJS.ProcessEnv,
+  cwd: string,
+): Promise<Printed[]> {
   const mark = `-- ${randomBytes(8).toString('hex')} --`;
   const script = [prelude, ...blocks.map(({ code }) => code)].join(`\necho; echo '${mark}'\n`);
   return new Promise((resolve, reject) => {
-    execFile('bash', ['-euo', 'pipefail', '-c', `exec 2>&1\n${script}`], { env, cwd, timeout: 40_000, maxBuffer: 4e6 }, (error, stdout) => {
-      const [, ...texts] = stdout.split(`${mark}\n`);
-      const failed = blocks[texts.length - 1];
-      if (error) return reject(new Error(`the block in line ${failed?.line ?? 0} failed:\n${failed?.code ?? script}\n${texts.at(-1) ?? stdout}`));
-      resolve(blocks.map((block, index) => ({ block, text: texts[index] ?? '' })));
-    });
+    execFile(
+      'bash',
+      ['-euo', 'pipefail', '-c', `exec 2>&1\n${script}`],
+      { env, cwd, timeout: 40_000, maxBuffer: 4e6 },
+      (error, stdout) => {
+        const [, ...texts] = stdout.split(`${mark}\n`);
+        const failed = blocks[texts.length - 1];
+        if (error)
+          return reject(
+            new Error(
+              `the block in line ${failed?.line ?? 0} failed:\n${failed?.code ?? script}\n${texts.at(-1) ?? stdout}`,
+            ),
+          );
+        resolve(blocks.map((block, index) => ({ block, text: texts[index] ?? '' })));
+      },
+    );
   });
 }
 
 /** Each block is a module of this process; what it says with console.log counts as printed. `folder` decides what its imports find. */
-export async function runModules(blocks: readonly Block[], folder: string, env: Record<string, string>): Promise<Printed[]> {
+export async function runModules(
+  blocks: readonly Block[],
+  folder: string,
+  env: Record<string, string>,
+): Promise<Printed[]> {
   const scratch = join(folder, 'out');
   let text = '';
   const log = vi.spyOn(console, 'log').mockImplementation((...args: unknown[]) => {

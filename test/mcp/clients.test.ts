@@ -8,6 +8,7 @@ import {
   ElicitRequestSchema,
   ResourceUpdatedNotificationSchema,
 } from '@modelcontextprotocol/sdk/types.js';
+import { UrlElicitationRequiredError } from '@modelcontextprotocol/server';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type EverythingUpstream, startEverything } from '../support/everything/http.ts';
 import { type DirectGateway, startDirectGateway } from './direct-gateway.ts';
@@ -33,9 +34,22 @@ let upstream: EverythingUpstream;
 let direct: DirectGateway;
 let directUrl: string;
 let connectivityUrl: string;
+let cancelled = 0;
 
 beforeAll(async () => {
-  upstream = await startEverything({ record: true });
+  upstream = await startEverything({
+    extend: (server) => {
+      server.registerTool('wait', { description: 'Reports once and waits to be cancelled' }, async (ctx) => {
+        const progressToken = ctx.mcpReq._meta?.progressToken;
+        if (progressToken !== undefined) {
+          await ctx.mcpReq.notify({ method: 'notifications/progress', params: { progressToken, progress: 1 } });
+        }
+        await new Promise((resolve) => ctx.mcpReq.signal.addEventListener('abort', resolve));
+        cancelled++;
+        return { content: [] };
+      });
+    },
+  });
   direct = await startDirectGateway([{ id: 'everything', url: upstream.url }]);
   ({ url: directUrl } = await direct.publish({ connectors: ['everything'] }));
   ({ url: connectivityUrl } = await direct.publish({ connectors: ['everything'], mode: 'connectivity' }));
@@ -136,34 +150,25 @@ describe.each(kinds)('the official client %s', (_, connect) => {
 });
 
 describe('cancellation by a caller', () => {
-  async function started(text: string): Promise<void> {
-    await expect
-      .poll(() => upstream.recorded.filter(({ body }) => body.includes(text)).length, { timeout: 5_000 })
-      .toBeGreaterThan(0);
-  }
-
-  it.each(kinds)('ends the call of %s, and the journal does not know how the tool ended', async (_, connect) => {
+  it.each(kinds)('of %s reaches the tool, and the journal does not know how it ended', async (_, connect) => {
     const client = await connect(directUrl, { elicitation: { form: {} } });
-    const before = upstream.recorded.length;
+    const before = cancelled;
     const controller = new AbortController();
     const running = call(
       client,
-      'everything__test_tool_with_progress',
+      'everything__wait',
       {},
       { signal: controller.signal, onprogress: () => controller.abort() },
     );
     await expect(running).rejects.toThrow();
-    await started('test_tool_with_progress');
-    expect(upstream.recorded.length).toBeGreaterThan(before);
+    await expect.poll(() => cancelled, { timeout: 5_000 }).toBe(before + 1);
     await expect
       .poll(async () => {
-        const { calls } = await direct.api<{ calls: { tool: string; outcome: string | null }[] }>(
-          'GET',
-          '/api/calls?limit=1',
-        );
+        const path = '/api/calls?limit=1';
+        const { calls } = await direct.api<{ calls: { tool: string; outcome: string | null }[] }>('GET', path);
         return calls[0];
       })
-      .toMatchObject({ tool: 'test_tool_with_progress', outcome: 'unknown' });
+      .toMatchObject({ tool: 'wait', outcome: 'unknown' });
   });
 });
 
@@ -222,6 +227,31 @@ describe('a question of an upstream', () => {
     client.setRequestHandler(ElicitRequestSchema, () => ({ action: 'accept', content: { name: 'Grace' } }));
     const result = await call(client, 'test_input_required_result_elicitation', {});
     expect(result.content[0]?.text).toBe('Hello, Grace!');
+  });
+
+  it('for a page to be opened reaches a session that can show one, and is readable for everybody else', async () => {
+    const page = { mode: 'url', elicitationId: 'e1', url: 'https://sign-in.example/e1', message: 'Sign in' } as const;
+    const picky = await startEverything({
+      eras: ['legacy'],
+      extend: (server) => {
+        server.registerTool('needs_page', { description: 'Wants a page opened first' }, () => {
+          throw new UrlElicitationRequiredError([page], 'Open the page first');
+        });
+      },
+    });
+    onTestFinished(() => picky.close());
+    await direct.api('POST', '/api/connectors', {
+      connectorId: 'picky',
+      name: 'Picky',
+      kind: 'mcp-http',
+      url: picky.url,
+    });
+    const { url } = await direct.publish({ connectors: ['picky'], prefix: 'none' });
+    const shown = await v1(url, { elicitation: { url: {} } });
+    await expect(call(shown, 'needs_page', {})).rejects.toMatchObject({ code: -32042, elicitations: [page] });
+    const read = await call(await v2(url, 'pinned'), 'needs_page', {});
+    expect(read.isError).toBe(true);
+    expect(read.content[0]?.text).toContain(page.url);
   });
 
   it('never reaches a client that declared nothing', async () => {

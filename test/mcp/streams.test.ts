@@ -20,8 +20,12 @@ beforeAll(async () => {
         if (progressToken !== undefined) {
           await ctx.mcpReq.notify({ method: 'notifications/progress', params: { progressToken, progress: 1 } });
         }
-        ctx.mcpReq.signal.addEventListener('abort', () => aborted++);
+        let isDone = false;
+        ctx.mcpReq.signal.addEventListener('abort', () => {
+          if (!isDone) aborted++;
+        });
         await new Promise((resolve) => setTimeout(resolve, 600));
+        isDone = true;
         if (!ctx.mcpReq.signal.aborted) finished++;
         return { content: [{ type: 'text', text: 'done' }] };
       });

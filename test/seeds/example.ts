@@ -1,7 +1,7 @@
 // Runs the examples of the source texts as they are printed: curl through bash, JavaScript through node, Python through python3, HTTP as it
 // stands. The only change is a replacement that must find what it replaces; otherwise a test could run something else than the example.
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +9,8 @@ import type { Answer, Json, Rig } from '../support/gateway.ts';
 
 const folder = fileURLToPath(new URL('examples/', import.meta.url));
 const standIns = fileURLToPath(new URL('stand-ins/', import.meta.url));
+/** Below the package, so that bare imports of an example resolve as for any user of it; inside node_modules, so that git never sees it. */
+const belowPackages = fileURLToPath(new URL('../node_modules/.cache/', import.meta.url));
 const timeoutMs = 20_000;
 
 export type Replacements = Readonly<Record<string, string>>;
@@ -66,8 +68,7 @@ globalThis.fetch = async (...request) => {
 /** Runs a script in node; answers of its requests in order. `print` in the script adds a value of its own. */
 export async function runNode(text: string, options: { tsx?: boolean; traced?: boolean } = {}): Promise<CurlAnswer[]> {
   const flags = options.tsx === true ? ['--import', 'tsx', '--conditions=@mcp-valet/source'] : [];
-  // Inside the package, so that bare imports of an example resolve as for any user of it.
-  return inFolder(fileURLToPath(new URL('.', import.meta.url)), async (directory) => {
+  return inFolder(belowPackages, async (directory) => {
     const file = join(directory, 'example.mjs');
     await writeFile(file, options.traced === false ? text : tracedFetch + text);
     return jsonLines((await run('node', [...flags, file])).stdout);
@@ -101,7 +102,8 @@ function jsonLines(stdout: string): CurlAnswer[] {
 }
 
 async function inFolder<T>(parent: string, work: (directory: string) => Promise<T>): Promise<T> {
-  const directory = await mkdtemp(join(parent, '.example-'));
+  await mkdir(parent, { recursive: true });
+  const directory = await mkdtemp(join(parent, 'example-'));
   try {
     return await work(directory);
   } finally {

@@ -61,6 +61,7 @@ export interface Gateway {
 }
 
 const drainMs = 10_000;
+const idleSweepMs = 50;
 
 /** A loopback address of the gateway itself or its database may not be an upstream, whatever the operator lists. */
 function deniedTargets(config: Config): { host: string; port: number }[] {
@@ -80,7 +81,8 @@ function newApp(config: Config, log: Parts['log']): FastifyInstance {
     requestTimeout: 15_000,
     keepAliveTimeout: 65_000,
     maxRequestsPerSocket: 1_000,
-    forceCloseConnections: true,
+    // Not `true`: that would cut the calls in flight. `closeAll` ends what is idle, and all of it when the patience is over.
+    forceCloseConnections: 'idle',
     return503OnClosing: true,
     trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false,
     routerOptions: { maxParamLength: 512 },
@@ -141,7 +143,10 @@ async function closeAll(app: FastifyInstance, parts: Parts, sdkLane: { close(): 
       resolve();
     }, drainMs);
   });
+  // A kept-alive connection whose last answer has gone out would hold us for its idle time.
+  const sweep = setInterval(() => app.server.closeIdleConnections(), idleSweepMs);
   await Promise.race([app.close(), patience]);
+  clearInterval(sweep);
   clearTimeout(timer);
   await parts.carriers.close();
   await parts.egress.close();
@@ -194,7 +199,11 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
   installGuards(app, config);
   installErrorReplies(app, log);
   let closing: Promise<void> | undefined;
-  const handlers = createHandlers({ openapi: openApiBytes(config.publicUrl), isClosing: () => closing !== undefined });
+  const handlers = createHandlers({
+    // Asked for at each request: with port 0 the public URL changes when the gateway listens.
+    openapi: () => openApiBytes(config.publicUrl),
+    isClosing: () => closing !== undefined,
+  });
   bindContract(app, parts, handlers, { checkReplies: options.checkReplies ?? false });
   const sdkLane = createSdkLane(parts);
   await app.register(toolCallEndpoint(parts));

@@ -123,7 +123,7 @@ const oddHeaders: fc.Arbitrary<string[]> = fc
   )
   .map((pairs) => pairs.flat());
 /** Extra headers, doubles included; mostly none, so that bodies are read. Never framing: raw sockets do that. */
-export const headerLists: fc.Arbitrary<string[]> = fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, { weight: 2, arbitrary: oddHeaders });
+export const headerLists: fc.Arbitrary<string[]> = fc.oneof({ weight: 3, arbitrary: fc.constant<string[]>([]) }, { weight: 2, arbitrary: oddHeaders });
 
 export const contentTypes = fc.oneof(
   { weight: 30, arbitrary: fc.constant('application/json') },

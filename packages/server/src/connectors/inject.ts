@@ -63,9 +63,9 @@ export function injectArguments(
   mirrored: ReadonlySet<string>,
 ): Record<string, unknown> {
   const rule = inject === null ? 'all' : inject.args;
-  if (rule === undefined) return args as Record<string, unknown>;
+  if (rule === undefined) return args;
   const added = rule === 'all' ? [...secrets] : fillAll(rule, secrets, user);
-  if (added.length === 0) return args as Record<string, unknown>;
+  if (added.length === 0) return args;
   const merged = new Map<string, unknown>(Object.entries(args));
   for (const [name, value] of added) if (!mirrored.has(name)) merged.set(name, value);
   // fromEntries defines own properties: a name like __proto__ stays an ordinary key.

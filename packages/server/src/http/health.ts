@@ -12,7 +12,7 @@ type Routes = Contract['system'];
 
 export interface SystemOptions {
   /** The OpenAPI document, as it is sent. */
-  openapi: Buffer;
+  openapi: () => Buffer;
   /** True from the moment a shutdown begins: balancers look elsewhere while running requests end. */
   isClosing: () => boolean;
 }
@@ -32,7 +32,7 @@ export function systemHandlers(options: SystemOptions) {
     throw new Refusal('UNAVAILABLE', 'The gateway cannot serve now', { retryAfterMs: 1000, reason: 'database_silent' });
   };
 
-  const openapi: PublicHandler<Routes['openapi']> = async () => options.openapi;
+  const openapi: PublicHandler<Routes['openapi']> = async () => options.openapi();
   return { health, healthz, readyz, status, me, openapi };
 }
 

@@ -262,7 +262,14 @@ export function createOpenApi(facts: { version: string; url: string }): Json {
   };
 }
 
-/** The document as it is sent, made once. */
+const made = new Map<string, Buffer>();
+
+/** The document as it is sent, made once per public URL (a process has one, tests have several). */
 export function openApiBytes(url: string): Buffer {
-  return Buffer.from(JSON.stringify(createOpenApi({ version, url })), 'utf8');
+  let bytes = made.get(url);
+  if (bytes === undefined) {
+    bytes = Buffer.from(JSON.stringify(createOpenApi({ version, url })), 'utf8');
+    made.set(url, bytes);
+  }
+  return bytes;
 }

@@ -40,7 +40,7 @@ export function toolCallEndpoint(parts: Parts) {
       handler: async (request, reply) => {
         const principal = principals.get(request);
         if (principal === undefined) throw new Error('the hook has identified the caller');
-        return callToolDirectly(parts, principal, readInput(route, request) as ToolCallInput, request, reply);
+        return callToolDirectly(parts, principal, readInput(route, request), request, reply);
       },
     });
   };

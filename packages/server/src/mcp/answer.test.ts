@@ -76,7 +76,6 @@ describe('a JSON-RPC error of the upstream', () => {
     [-32_603, -32_603],
     [-32_002, -32_602],
     [-32_001, -32_603],
-    [-32_042, -32_603],
     [401, -32_603],
     [429, -32_603],
     [1, -32_603],
@@ -103,6 +102,32 @@ describe('a JSON-RPC error of the upstream', () => {
     expect(JSON.stringify(answerTo(rpc(-32_602, forged)))).not.toContain('evil');
     expect((answerTo(rpc(-32_602, { code: 17 })).error as RpcError).data).toEqual({ code: 17 });
     expect((answerTo(rpc(-32_602, 'text')).error as RpcError).data).toBeUndefined();
+  });
+
+  it('that asks for a page is told as such to a session that can show one, and read by everybody else', () => {
+    const data = {
+      elicitations: [{ url: 'https://x.example/sign-in' }, { url: 1 }, null],
+      connectUrl: 'https://evil.example',
+    };
+    const session = { capabilities: { elicitation: { url: {} } } };
+    const shown = answerOfFailure(
+      rpc(-32_042, data),
+      { ...callOf('legacy'), session } as unknown as UserCall,
+      'slack',
+      clock,
+    );
+    expect(shown).toMatchObject({
+      error: { code: -32_042, data: { elicitations: data.elicitations } },
+      keep: 'released',
+    });
+    expect(JSON.stringify((shown.error as RpcError).data)).not.toContain('evil');
+    for (const capabilities of [undefined, {}, { elicitation: {} }, { elicitation: true }]) {
+      const call = { ...callOf(), ...(capabilities && { session: { capabilities } }) } as unknown as UserCall;
+      expect(answerOfFailure(rpc(-32_042, data), call, 'slack', clock)).toMatchObject({
+        error: null,
+        result: { isError: true, content: [{ type: 'text', text: 'upstream says\nhttps://x.example/sign-in' }] },
+      });
+    }
   });
 
   it('that needs a capability is the modern error in the modern era, and a text before', () => {

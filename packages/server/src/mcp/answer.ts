@@ -62,7 +62,23 @@ function foreignData(data: unknown): Record<string, unknown> | undefined {
   return Object.fromEntries(Object.entries(data).filter(([key, value]) => !gatewayWords.has(key) || (key === 'code' && typeof value !== 'string')));
 }
 
-function ofRpc(failure: UpstreamFailure): Answer {
+/** The upstream wants the user to open a page first: a session that can show one is told so, everybody else reads the address. */
+function ofUrlElicitation(failure: UpstreamFailure, call: UserCall): Answer {
+  const { message = '', data } = failure.rpc ?? {};
+  const outcome: CallOutcome = { outcome: 'tool_error', reason: 'rpc -32042', upstreamStatus: failure.status ?? undefined };
+  const declared = call.session?.capabilities['elicitation'];
+  if (isObject(declared) && Object.hasOwn(declared, 'url') && isObject(data)) {
+    return { result: {}, error: new RpcError(-32042, message, { data: foreignData(data) ?? {} }), outcome, keep: 'released' };
+  }
+  const pages = isObject(data) && Array.isArray(data['elicitations']) ? (data['elicitations'] as unknown[]) : [];
+  const urls = pages.flatMap((page) => (isObject(page) && typeof page['url'] === 'string' ? [page['url']] : []));
+  const text = [message, ...urls].join('\n');
+  return { ...resultAnswer({ content: [{ type: 'text', text }], isError: true }), outcome, keep: 'released' };
+}
+
+function ofRpc(failure: UpstreamFailure, call: UserCall): Answer {
+  if (failure.rpc?.code === -32021) return ofMissingCapability(failure, call);
+  if (failure.rpc?.code === -32042) return ofUrlElicitation(failure, call);
   const code = failure.rpc?.code ?? -32603;
   const isKnown = relayedCodes.has(code);
   const message = failure.rpc?.message ?? '';
@@ -102,7 +118,7 @@ function refusalOf(failure: UpstreamFailure, call: UserCall, connectorId: string
 /** Whatever was thrown on the way, as the answer of the call. Only our own refusals and protocol errors keep their words. */
 export function answerOfFailure(error: unknown, call: UserCall, connectorId: string | undefined, clock: CallClock): Answer {
   if (error instanceof UpstreamFailure) {
-    if (error.kind === 'rpc') return error.rpc?.code === -32021 ? ofMissingCapability(error, call) : ofRpc(error);
+    if (error.kind === 'rpc') return ofRpc(error, call);
     return ofRefusal(refusalOf(error, call, connectorId ?? '', clock));
   }
   if (error instanceof InjectError) {

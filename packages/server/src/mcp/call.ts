@@ -139,8 +139,9 @@ async function runLocal(call: UserCall, step: Step): Promise<Answer> {
 async function runJournaled(call: UserCall, step: Step): Promise<Answer> {
   const { parts, idempotencyKey } = call;
   const intent = intentOf(call, step, step.timeoutMs + 10_000);
-  const place: ClaimPlace | undefined =
-    idempotencyKey === undefined ? undefined : { user: call.user.record.id, scope: call.server?.id ?? call.lane, key: idempotencyKey };
+  // Not the lane: a repetition may come another way, with a progress token or in a session, and is the same call all the same.
+  const scope = call.server?.id ?? (call.lane === 'rest' ? 'rest' : 'mcp');
+  const place: ClaimPlace | undefined = idempotencyKey === undefined ? undefined : { user: call.user.record.id, scope, key: idempotencyKey };
   const credential = await pickCredential(call, step);
   if (credential !== null && !(credential instanceof Refusal)) intent.credentialId = credential.id;
   if (place !== undefined) {

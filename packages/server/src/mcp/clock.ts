@@ -19,9 +19,9 @@ const running = new WeakMap<AbortSignal, CallClock>();
 /** The clock that a call's signal belongs to. */
 export const clockOf = (signal: AbortSignal): CallClock | undefined => running.get(signal);
 
-export function startClock(timeoutMs: number, caller: AbortSignal | null): CallClock {
+export function startClock(timeoutMs: number, caller: AbortSignal | null, now = () => performance.now()): CallClock {
   const controller = new AbortController();
-  const startedAt = performance.now();
+  const startedAt = now();
   let deadline = startedAt + timeoutMs;
   let heldMs = 0;
   let heldSince = startedAt;
@@ -32,7 +32,7 @@ export function startClock(timeoutMs: number, caller: AbortSignal | null): CallC
     clearTimeout(timer);
     if (holds > 0) return;
     const expire = (): void => controller.abort(new DOMException('The call took too long', 'TimeoutError'));
-    timer = setTimeout(expire, Math.max(0, deadline - performance.now()));
+    timer = setTimeout(expire, Math.max(0, deadline - now()));
     timer.unref();
   };
   arm();
@@ -42,13 +42,13 @@ export function startClock(timeoutMs: number, caller: AbortSignal | null): CallC
   const clock: CallClock = {
     signal: controller.signal,
     timeoutMs,
-    elapsedMs: () => Math.round(performance.now() - startedAt),
+    elapsedMs: () => Math.round(now() - startedAt),
     hold() {
-      if (holds++ === 0) heldSince = performance.now();
+      if (holds++ === 0) heldSince = now();
       arm();
       return () => {
         if (--holds > 0 || isStopped) return;
-        const waited = performance.now() - heldSince;
+        const waited = now() - heldSince;
         heldMs += waited;
         deadline += waited;
         arm();
@@ -56,7 +56,7 @@ export function startClock(timeoutMs: number, caller: AbortSignal | null): CallC
     },
     extend() {
       const latest = startedAt + heldMs + Math.max(timeoutMs, limits.maxCallTimeoutMs);
-      deadline = Math.max(deadline, Math.min(performance.now() + timeoutMs, latest));
+      deadline = Math.max(deadline, Math.min(now() + timeoutMs, latest));
       arm();
     },
     stop() {

@@ -69,6 +69,7 @@ function checkShape(bytes: Buffer, maxDepth: number, maxNodes: number): void {
       case 0x2c: // ,
         if (++nodes > maxNodes) throw new JsonError('too_many_nodes', `JSON has more than ${maxNodes} values`);
         break;
+      default:
     }
   }
 }

@@ -34,7 +34,9 @@ async function callerOf(request: CallRequest): Promise<UserCall> {
 
 export function createSdkLane(parts: Parts): SdkLane {
   const now = (): number => performance.now();
-  const sessions = new Sessions(parts.directory, now);
+  const sessions = new Sessions(parts.directory, now, (error) =>
+    parts.log.warn({ name: error instanceof Error ? error.name : typeof error }, 'mcp_session_end_failed'),
+  );
   /** Exchanges in flight that have no session. */
   const live = new Set<{ close(): Promise<void> }>();
 

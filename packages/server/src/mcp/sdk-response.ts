@@ -73,7 +73,7 @@ export async function writeResponse(
   const reader = web.body.getReader();
   const stop = (): void => void reader.cancel().catch(() => undefined);
   response.once('close', stop);
-  const tooOld = setTimeout(stop, maxAgeMs);
+  const tooOld = setTimeout(stop, maxAgeOf(exchange));
   tooOld.unref();
   try {
     if (options.headFirst) writeStreamHead(exchange, web);
@@ -102,6 +102,12 @@ export async function writeResponse(
     response.off('close', stop);
     stop();
   }
+}
+
+/** A stream outlives neither an hour nor the credential that opened it. */
+function maxAgeOf({ request }: Exchange): number {
+  const { expiresAt } = request.principal;
+  return expiresAt === null ? maxAgeMs : Math.max(0, Math.min(maxAgeMs, expiresAt.getTime() - Date.now()));
 }
 
 const commentStart = ':'.charCodeAt(0);

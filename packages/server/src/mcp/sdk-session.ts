@@ -24,8 +24,6 @@ import { keepAliveMs, LaneServer, runInLane } from './sdk-server.ts';
 import type { LiveSession, Owner } from './sessions.ts';
 import { findResource, openForUser } from './subscriptions.ts';
 
-type RequestInbound = Extract<Inbound, { kind: 'request' }>;
-
 const questionMs = 10 * 60_000;
 const subscribeMs = 5_000;
 const declarable = ['elicitation', 'sampling', 'roots'];

@@ -54,17 +54,23 @@ const maxStreamsPerUser = 5;
 const userOf = ({ accountId, userId }: Owner): string => `${accountId} ${userId}`;
 
 export class Sessions {
-  readonly #directory: Directory;
+  readonly #directory: Pick<Directory, 'onChange' | 'user' | 'server'>;
   readonly #now: () => number;
+  readonly #onError: (error: unknown) => void;
   readonly #sessions = new Map<string, LiveSession>();
   readonly #streams = new Set<Live>();
   readonly #timer: NodeJS.Timeout;
   #isClosed = false;
 
-  constructor(directory: Directory, now: () => number) {
+  constructor(
+    directory: Pick<Directory, 'onChange' | 'user' | 'server'>,
+    now: () => number,
+    onError: (error: unknown) => void,
+  ) {
     this.#directory = directory;
     this.#now = now;
-    directory.onChange((topic) => void this.#follow(topic));
+    this.#onError = onError;
+    directory.onChange((topic) => void this.#follow(topic).catch(onError));
     this.#timer = setInterval(() => this.#sweep(), sweepMs);
     this.#timer.unref();
   }
@@ -136,7 +142,8 @@ export class Sessions {
 
   async #endSession(session: LiveSession): Promise<void> {
     if (!this.#sessions.delete(session.id)) return;
-    await session.end();
+    // One that does not end cleanly must not keep the others from ending.
+    await session.end().catch(this.#onError);
   }
 
   async #endAll(matches: (owner: Owner) => boolean): Promise<void> {
@@ -145,7 +152,7 @@ export class Sessions {
     for (const stream of streams) this.#streams.delete(stream);
     await Promise.all([
       ...sessions.map((session) => this.#endSession(session)),
-      ...streams.map((stream) => stream.end()),
+      ...streams.map((stream) => stream.end().catch(this.#onError)),
     ]);
   }
 

@@ -23,11 +23,22 @@ const invalidState = (): RpcError => new RpcError(-32602, 'Invalid or expired re
 function placeOf(call: UserCall, binding: StateBinding, keyring: Keyring): string[] {
   const digest = keyring.digest('state', canonicalJson(binding.params)).toString('hex');
   const { connectorId, credentialId, method, name } = binding;
-  return ['request-state/1', call.principal.accountId, call.user.record.id, call.server?.id ?? '', connectorId, credentialId ?? '', method, name, digest];
+  return [
+    'request-state/1',
+    call.principal.accountId,
+    call.user.record.id,
+    call.server?.id ?? '',
+    connectorId,
+    credentialId ?? '',
+    method,
+    name,
+    digest,
+  ];
 }
 
 export function sealRequestState(call: UserCall, binding: StateBinding, state: string): string {
-  if (Buffer.byteLength(state) > maxStateBytes) throw new RpcError(-32603, 'The upstream sent a requestState over 32 KiB');
+  if (Buffer.byteLength(state) > maxStateBytes)
+    throw new RpcError(-32603, 'The upstream sent a requestState over 32 KiB');
   const { keyring } = call.parts;
   const value = Buffer.from(JSON.stringify({ until: Date.now() + lifeMs, state }), 'utf8');
   return keyring.sealState(value, ...placeOf(call, binding, keyring)).toString('base64url');

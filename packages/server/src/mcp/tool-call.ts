@@ -72,7 +72,7 @@ export async function callToolDirectly(parts: Parts, principal: Principal, input
     const result =
       answer.error instanceof RpcError ? { content: [{ type: 'text', text: answer.error.message }], isError: true } : shapeToolResult(answer.result, 'legacy');
     reply.headers(call.replyHeaders);
-    return reply.code(200).send({ success: true, data: withFallback(result, user.user.fallback) });
+    return await reply.code(200).send({ success: true, data: withFallback(result, user.user.fallback) });
   } catch (error) {
     reply.headers(call.replyHeaders);
     const refusal = error instanceof UpstreamFailure ? new Refusal('UPSTREAM_UNREACHABLE', 'Upstream unreachable') : error;

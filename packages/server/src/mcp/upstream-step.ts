@@ -88,7 +88,8 @@ function liveParts(upstream: Upstream, signal: AbortSignal, relay: Relay): Pick<
 function nameUrlQuestion<Q extends { method?: unknown; params?: unknown }>(question: Q, { connector }: Upstream): Q {
   const { method, params } = question;
   if (method !== 'elicitation/create' || !isObject(params) || params['mode'] !== 'url') return question;
-  return { ...question, params: { ...params, message: `${connector.name}: ${String(params['message'] ?? '')}` } };
+  const message = typeof params['message'] === 'string' ? params['message'] : '';
+  return { ...question, params: { ...params, message: `${connector.name}: ${message}` } };
 }
 
 function readResult(result: Record<string, unknown>, status: number | null, relay: Relay, upstream: Upstream): Answer {

@@ -59,7 +59,7 @@ const minute = 60_000;
 
 export async function createLimits(app: FastifyInstance, config: Config, now: () => number): Promise<Limits> {
   const windows = new SlidingWindowStore(now);
-  await app.register(rateLimit, { global: false, store: storeClass(windows) as never });
+  await app.register(rateLimit, { global: false, store: storeClass(windows) });
   const raw = app.createRateLimit({
     keyGenerator: (request) => (request as unknown as LimitKey).key,
     max: (request) => (request as unknown as LimitKey).max,

@@ -142,7 +142,7 @@ export class RawCarrier {
       if (failure !== undefined) throw failure;
     }
     if (error !== undefined) {
-      const message = upstream.scrub(String(error['message'] ?? '')).slice(0, 1000);
+      const message = upstream.scrub(typeof error['message'] === 'string' ? error['message'] : '').slice(0, 1000);
       const data = scrubValue(error['data'], upstream.scrub);
       throw new UpstreamFailure('rpc', 'unknown', { status: response.status, rpc: { code: rpcCode ?? -32603, message, data } });
     }
