@@ -37,13 +37,15 @@ async function measure(subject: Subject, connections: number, duration: number):
     body: subject.body,
   });
   const cpu = cpuMicros(subject.pid) - before;
-  if (result.non2xx > 0 || result.errors > 0) throw new Error(`${subject.name}: ${result.non2xx} answers were no 2xx, ${result.errors} errors`);
+  if (result.non2xx > 0 || result.errors > 0)
+    throw new Error(`${subject.name}: ${result.non2xx} answers were no 2xx, ${result.errors} errors`);
   // autocannon's histogram counts whole milliseconds; the mean is exact and is what one connection at a time shows.
   const p50 = connections === 1 ? result.latency.average : result.latency.p50;
   return { perSecond: result.requests.average, p50, p99: result.latency.p99, cpuPerCall: cpu / result['2xx'] };
 }
 
-const median = (values: number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+const median = (values: number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 const medianOf = (samples: Sample[]): Sample => ({
   perSecond: median(samples.map((s) => s.perSecond)),
   p50: median(samples.map((s) => s.p50)),
@@ -54,7 +56,13 @@ const medianOf = (samples: Sample[]): Sample => ({
 const rpc = (name: string, args: unknown): string =>
   JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name, arguments: args } });
 
-async function api(url: string, key: string, method: string, path: string, body: unknown): Promise<Record<string, unknown>> {
+async function api(
+  url: string,
+  key: string,
+  method: string,
+  path: string,
+  body: unknown,
+): Promise<Record<string, unknown>> {
   const response = await fetch(url + path, {
     method,
     headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
@@ -66,7 +74,11 @@ async function api(url: string, key: string, method: string, path: string, body:
 }
 
 /** A gateway with one connector, one restricted direct-mode server, one user with a secret: everything that a real call passes. */
-async function gatewaySubject(name: string, databaseUrl: string, upstreamUrl: string): Promise<{ subject: Subject; child: Child }> {
+async function gatewaySubject(
+  name: string,
+  databaseUrl: string,
+  upstreamUrl: string,
+): Promise<{ subject: Subject; child: Child }> {
   const key = randomBytes(24).toString('hex');
   const gateway = await startGateway({
     DATABASE_URL: databaseUrl,
@@ -81,10 +93,26 @@ async function gatewaySubject(name: string, databaseUrl: string, upstreamUrl: st
   const { url } = gateway;
   await api(url, key, 'POST', '/users', { username: 'alice' });
   const inject = { headers: { authorization: 'Bearer {{TOKEN}}' } };
-  await api(url, key, 'POST', '/api/connectors', { connectorId: 'bench', kind: 'mcp-http', url: upstreamUrl, secretNames: ['TOKEN'], inject });
-  await api(url, key, 'POST', '/secrets/set', { username: 'alice', serverName: 'bench', secretName: 'TOKEN', secretValue: randomBytes(24).toString('hex') });
+  await api(url, key, 'POST', '/api/connectors', {
+    connectorId: 'bench',
+    kind: 'mcp-http',
+    url: upstreamUrl,
+    secretNames: ['TOKEN'],
+    inject,
+  });
+  await api(url, key, 'POST', '/secrets/set', {
+    username: 'alice',
+    serverName: 'bench',
+    secretName: 'TOKEN',
+    secretValue: randomBytes(24).toString('hex'),
+  });
   const restrictions = { permissions: [{ connector: 'bench', mode: 'allow', actions: ['echo', 'add'] }] };
-  const server = await api(url, key, 'POST', '/api/servers', { name: 'bench', mode: 'direct', connectors: ['bench'], restrictions });
+  const server = await api(url, key, 'POST', '/api/servers', {
+    name: 'bench',
+    mode: 'direct',
+    connectors: ['bench'],
+    restrictions,
+  });
   const subject = {
     name,
     pid: gateway.pid,
@@ -98,8 +126,12 @@ async function gatewaySubject(name: string, databaseUrl: string, upstreamUrl: st
 function report(connections: number, results: Map<string, Sample>): void {
   const base = results.get('proxy');
   if (base === undefined) throw new Error('the proxy was measured');
-  process.stdout.write(`\n${connections} connection${connections === 1 ? '' : 's'} (${rounds} rounds of ${seconds} s, medians)\n`);
-  process.stdout.write('subject             req/s   x proxy   p50 ms   +p50 ms   p99 ms   x proxy   CPU us/call   x proxy\n');
+  process.stdout.write(
+    `\n${connections} connection${connections === 1 ? '' : 's'} (${rounds} rounds of ${seconds} s, medians)\n`,
+  );
+  process.stdout.write(
+    'subject             req/s   x proxy   p50 ms   +p50 ms   p99 ms   x proxy   CPU us/call   x proxy\n',
+  );
   for (const [name, s] of results) {
     const row = [
       name.padEnd(18),

@@ -34,7 +34,10 @@ function childOf(process: ChildProcess): Child {
 
 /** Starts a TypeScript file of this folder and waits for its first message. */
 export async function startFile<T>(file: string, args: string[] = []): Promise<Child & { message: T }> {
-  const child = fork(new URL(file, import.meta.url), args, { execArgv: ['--conditions=@mcp-valet/source', '--import', 'tsx'], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const child = fork(new URL(file, import.meta.url), args, {
+    execArgv: ['--conditions=@mcp-valet/source', '--import', 'tsx'],
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
   const message = await new Promise<T>((resolve, reject) => {
     child.once('message', (value) => resolve(value as T));
     child.once('exit', (code) => reject(new Error(`${file} ended with ${code}`)));
@@ -45,8 +48,12 @@ export async function startFile<T>(file: string, args: string[] = []): Promise<C
 /** Starts the built gateway and waits until it says where it listens. */
 export async function startGateway(env: Record<string, string>): Promise<Child & { url: string }> {
   const main = new URL('../../packages/server/dist/main.js', import.meta.url).pathname;
-  const profile = process.env.BENCH_PROFILE === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${process.env.BENCH_PROFILE}`];
-  const child = spawn(process.execPath, [...profile, main], { env: { PATH: process.env.PATH, NODE_ENV: 'production', ...env }, stdio: ['ignore', 'pipe', 'inherit'] });
+  const profile =
+    process.env.BENCH_PROFILE === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${process.env.BENCH_PROFILE}`];
+  const child = spawn(process.execPath, [...profile, main], {
+    env: { PATH: process.env.PATH, NODE_ENV: 'production', ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const url = await new Promise<string>((resolve, reject) => {
     child.once('exit', (code) => reject(new Error(`the gateway ended with ${code}`)));
     createInterface({ input: child.stdout }).on('line', (line) => {

@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { CredentialRequiredError } from '@mcp-valet/client';
 import { limits } from '@mcp-valet/shared';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { startCrm } from '../../examples/quickstart/src/crm-upstream.ts';
@@ -58,6 +59,10 @@ describe('the code', () => {
     vi.spyOn(console, 'log').mockImplementation((...args: unknown[]) => void said.push(...args));
     await import('../../examples/quickstart/src/readme.ts');
     expect(said).toEqual(['Zoe is now a customer of Alice GmbH', 'Zoe is now a customer of Bob Ltd']);
+    const carol = rig.sdk(rig.admin).forUser((await rig.sdk(rig.admin).users.create({ username: 'carol' })).username);
+    await expect(carol.runAction('crm', 'add_customer', { name: 'Zoe' })).rejects.toBeInstanceOf(
+      CredentialRequiredError,
+    );
     expect(crm.calls).toEqual(
       new Map([
         ['Alice GmbH', 1],

@@ -75,6 +75,14 @@ describe('an encoded secret', () => {
       encodeURIComponent(secret).toLowerCase(),
     );
     forms.push(String(new URLSearchParams({ v: secret })));
+    const ascii = JSON.stringify(secret).replace(
+      /[^\x20-\x7e]/g,
+      (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    );
+    forms.push(
+      ascii,
+      ascii.replace(/\\u..../g, (c) => `\\u${c.slice(2).toUpperCase()}`),
+    );
     for (const form of forms) expect(scrub(form)).toContain('[secret]');
   });
 });

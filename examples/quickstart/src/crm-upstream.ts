@@ -23,10 +23,14 @@ export async function startCrm(accounts: ReadonlyMap<string, string>): Promise<C
     const account = accountOf(requestInfo) ?? 'nobody';
     const count = (): void => void calls.set(account, (calls.get(account) ?? 0) + 1);
     const server = new McpServer({ name: 'crm', version: '1.0.0' });
-    server.registerTool('whoami', { description: 'Tells whose account this is', annotations: { readOnlyHint: true } }, () => {
-      count();
-      return { content: [{ type: 'text', text: JSON.stringify({ account }) }], structuredContent: { account } };
-    });
+    server.registerTool(
+      'whoami',
+      { description: 'Tells whose account this is', annotations: { readOnlyHint: true } },
+      () => {
+        count();
+        return { content: [{ type: 'text', text: JSON.stringify({ account }) }], structuredContent: { account } };
+      },
+    );
     server.registerTool('delete_everything', { description: 'Deletes all customers of the account' }, () => {
       count();
       return { content: [{ type: 'text', text: `All customers of ${account} are gone` }] };

@@ -21,7 +21,12 @@ async function run(): Promise<void> {
   cleanups.push(gateway.stop);
   const everything = await startEverything();
   cleanups.push(everything.stop);
-  const crm = await startCrm(new Map([[keys.alice, 'Alice GmbH'], [keys.bob, 'Bob Ltd']]));
+  const crm = await startCrm(
+    new Map([
+      [keys.alice, 'Alice GmbH'],
+      [keys.bob, 'Bob Ltd'],
+    ]),
+  );
   cleanups.push(crm.close);
   story.tell(`gateway     ${gateway.url}`);
   story.tell(`everything  ${everything.url}   @modelcontextprotocol/server-everything from npm`);
@@ -55,7 +60,10 @@ async function run(): Promise<void> {
   await client.setSecret({ userId: 'alice', connector: 'crm', name: 'CRM_KEY', value: keys.alice });
   await client.setSecret({ userId: 'bob', connector: 'crm', name: 'CRM_KEY', value: keys.bob });
   for await (const secret of client.secrets.list({ userId: 'alice', connector: 'crm' })) {
-    story.check(!JSON.stringify(secret).includes(keys.alice), `listing shows ${secret.name}, version ${secret.version}, fingerprint ${secret.fingerprint}, no value`);
+    story.check(
+      !JSON.stringify(secret).includes(keys.alice),
+      `listing shows ${secret.name}, version ${secret.version}, fingerprint ${secret.fingerprint}, no value`,
+    );
   }
 
   story.chapter('The same call for two users: one server, two identities');
@@ -64,9 +72,20 @@ async function run(): Promise<void> {
   const bob = await client.executeForUser('bob', 'execute_action_alloy', whoami);
   story.check(alice.json<{ account: string }>().account === 'Alice GmbH', `alice: the crm saw ${alice.text()}`);
   story.check(bob.json<{ account: string }>().account === 'Bob Ltd', `bob:   the crm saw ${bob.text()}`);
-  await story.refused(() => client.executeForUser('carol', 'execute_action_alloy', whoami), CredentialRequiredError, 'carol has no credential, so nothing was sent');
-  const echo = await client.executeForUser('alice', 'execute_action_alloy', { connectorId: 'everything', actionId: 'echo', parameters: { message: 'hello' } });
-  story.check(!echo.isError && echo.text().includes('hello'), `a third-party server works the same way: ${echo.text()}`);
+  await story.refused(
+    () => client.executeForUser('carol', 'execute_action_alloy', whoami),
+    CredentialRequiredError,
+    'carol has no credential, so nothing was sent',
+  );
+  const echo = await client.executeForUser('alice', 'execute_action_alloy', {
+    connectorId: 'everything',
+    actionId: 'echo',
+    parameters: { message: 'hello' },
+  });
+  story.check(
+    !echo.isError && echo.text().includes('hello'),
+    `a third-party server works the same way: ${echo.text()}`,
+  );
 
   story.chapter('A restriction of the server refuses what it does not allow');
   await story.refused(
@@ -80,13 +99,20 @@ async function run(): Promise<void> {
   const add = { connectorId: 'crm', actionId: 'add_customer', parameters: { name: 'Zoe' } };
   const first = await client.executeForUser('bob', 'execute_action_alloy', add, { idempotencyKey: 'order-4711' });
   const again = await client.executeForUser('bob', 'execute_action_alloy', add, { idempotencyKey: 'order-4711' });
-  story.check(first.text() === again.text() && crm.calls.get('Bob Ltd') === 2, `the same Idempotency-Key answers again without a second call: ${again.text()}`);
+  story.check(
+    first.text() === again.text() && crm.calls.get('Bob Ltd') === 2,
+    `the same Idempotency-Key answers again without a second call: ${again.text()}`,
+  );
 
   story.chapter('A limit per user');
   const limited = await admin.createServer({ name: 'limited', rateLimit: { max: 3, windowSeconds: 60 } });
   const atLimit = client.withOptions({ server: limited.serverId, maxRetries: 0 });
   for (let i = 0; i < 3; i++) await atLimit.executeForUser('alice', 'list_connectors_alloy', {});
-  const refusal = await story.refused(() => atLimit.executeForUser('alice', 'list_connectors_alloy', {}), RateLimitError, 'alice, fourth call of three');
+  const refusal = await story.refused(
+    () => atLimit.executeForUser('alice', 'list_connectors_alloy', {}),
+    RateLimitError,
+    'alice, fourth call of three',
+  );
   story.check((refusal?.retryAfterMs ?? 0) > 0, `Retry-After: ${Math.ceil((refusal?.retryAfterMs ?? 0) / 1000)} s`);
   const other = await atLimit.executeForUser('bob', 'list_connectors_alloy', {});
   story.check(!other.isError, 'bob is not held up by alice');
@@ -95,12 +121,17 @@ async function run(): Promise<void> {
   let rows = 0;
   for await (const call of admin.calls.list({ limit: 100 })) {
     rows++;
-    story.tell(`${call.at}  ${(call.username ?? '').padEnd(8)}${(call.connectorId ?? '-').padEnd(12)}${call.tool.padEnd(24)}${call.outcome ?? 'running'}${call.reason ? ` (${call.reason})` : ''}`);
+    story.tell(
+      `${call.at}  ${(call.username ?? '').padEnd(8)}${(call.connectorId ?? '-').padEnd(12)}${call.tool.padEnd(24)}${call.outcome ?? 'running'}${call.reason ? ` (${call.reason})` : ''}`,
+    );
   }
   story.check(rows >= 10, `${rows} calls in the journal, with their outcome and never with arguments or secrets`);
   const events = await admin.audit.list({ limit: 1000 });
   const text = JSON.stringify(events.items);
-  story.check(events.items.some((event) => event.outcome === 'refused'), `${events.items.length} audit events, refusals among them`);
+  story.check(
+    events.items.some((event) => event.outcome === 'refused'),
+    `${events.items.length} audit events, refusals among them`,
+  );
   story.check(![keys.alice, keys.bob].some((key) => text.includes(key)), 'no secret stands in them');
 }
 

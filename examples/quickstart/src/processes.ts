@@ -1,8 +1,8 @@
 // Starts the two real servers of the story as processes of their own: the gateway and a third-party MCP server from npm.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
-import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 
@@ -74,7 +74,11 @@ export async function startGateway(directory: string, env: Record<string, string
 
 /** @modelcontextprotocol/server-everything, the reference server of the MCP project, over Streamable HTTP. */
 export async function startEverything(): Promise<Running> {
-  const main = join(dirname(require.resolve('@modelcontextprotocol/server-everything/package.json')), 'dist', 'index.js');
+  const main = join(
+    dirname(require.resolve('@modelcontextprotocol/server-everything/package.json')),
+    'dist',
+    'index.js',
+  );
   const port = await freePort();
   const child = spawn(process.execPath, [main, 'streamableHttp'], {
     env: { PATH: process.env['PATH'], PORT: String(port) },

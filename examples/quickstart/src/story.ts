@@ -16,7 +16,11 @@ export class Story {
     process.stdout.write(`   ${holds ? '✓' : '✗'} ${text}\n`);
   }
   /** The error that `run` must end with. */
-  async refused<E extends Error>(run: () => PromiseLike<unknown>, type: abstract new (...args: never[]) => E, text: string): Promise<E | undefined> {
+  async refused<E extends Error>(
+    run: () => PromiseLike<unknown>,
+    type: abstract new (...args: never[]) => E,
+    text: string,
+  ): Promise<E | undefined> {
     try {
       await run();
     } catch (error) {

@@ -1,3 +1,4 @@
+// One call from first byte to last against a misbehaving server: what is sent again, what is reported, what is given up, and when.
 import { describe, expect, it } from 'vitest';
 import {
   MCPClient,

@@ -88,7 +88,12 @@ function newApp(config: Config, log: Parts['log']): FastifyInstance {
     routerOptions: { maxParamLength: 512 },
     // Only with a short checking interval do the limits hold: the default looks every 30 s.
     // A request without Host is refused by the guard, in our words and not in Node's.
-    http: { headersTimeout: 10_000, connectionsCheckingInterval: 1_000, maxHeaderSize: 16 * 1024, requireHostHeader: false },
+    http: {
+      headersTimeout: 10_000,
+      connectionsCheckingInterval: 1_000,
+      maxHeaderSize: 16 * 1024,
+      requireHostHeader: false,
+    },
   });
   app.server.maxConnections = 2_000;
   return app as unknown as FastifyInstance;
@@ -107,9 +112,20 @@ async function openStores(config: Config) {
       inMemory: database.kind === 'pglite' && database.dir === undefined,
     });
     const { provider, makeProvider } = source;
-    const keyring = await openKeyring({ store: keyringStore(db), newInstallationId: () => newId('inst'), provider, makeProvider });
+    const keyring = await openKeyring({
+      store: keyringStore(db),
+      newInstallationId: () => newId('inst'),
+      provider,
+      makeProvider,
+    });
     const first = await bootstrap({ db, keyring, config });
-    return { db, keyring, first, generatedMasterKeyFile: source.generatedFile(), warnings: [...config.warnings, ...warnings, ...first.warnings] };
+    return {
+      db,
+      keyring,
+      first,
+      generatedMasterKeyFile: source.generatedFile(),
+      warnings: [...config.warnings, ...warnings, ...first.warnings],
+    };
   } catch (error) {
     await db.close();
     throw error;
@@ -129,11 +145,18 @@ function followChanges(parts: Parts): void {
     // Versions in the keys keep a stale entry from being used; this ends what it still holds open.
     parts.carriers
       .forget((key) => (JSON.parse(key) as unknown[]).slice(0, 2).includes(id))
-      .catch((error: unknown) => parts.log.warn({ name: error instanceof Error ? error.name : typeof error }, 'upstream_forget_failed'));
+      .catch((error: unknown) =>
+        parts.log.warn({ name: error instanceof Error ? error.name : typeof error }, 'upstream_forget_failed'),
+      );
   });
 }
 
-async function closeAll(app: FastifyInstance, parts: Parts, sdkLane: { close(): Promise<void> }, db: Database): Promise<void> {
+async function closeAll(
+  app: FastifyInstance,
+  parts: Parts,
+  sdkLane: { close(): Promise<void> },
+  db: Database,
+): Promise<void> {
   // Streams first: Fastify waits for them otherwise.
   await sdkLane.close();
   let timer: NodeJS.Timeout | undefined;
@@ -170,12 +193,16 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
   const maxBytes = config.limits.resultBytes;
   const directory = createDirectory(db);
   const vault = new Vault({ keyring, now: () => performance.now() });
-  const carriers = createUpstreams(new RawCarrier({ egress, maxBytes, clientInfo }), createSdkCarrier({ egress, maxBytes, clientInfo }));
+  const carriers = createUpstreams(
+    new RawCarrier({ egress, maxBytes, clientInfo }),
+    createSdkCarrier({ egress, maxBytes, clientInfo }),
+  );
   const trail = createTrail({ db, log, now: () => performance.now() });
   const journal = createJournal({
     db,
     log,
-    onLate: (callId, accountId) => void trail.refused({ accountId, actor: null, action: 'call.late_outcome', outcome: 'failed', target: callId }),
+    onLate: (callId, accountId) =>
+      void trail.refused({ accountId, actor: null, action: 'call.late_outcome', outcome: 'failed', target: callId }),
   });
   const limits = await createLimits(app, config, () => performance.now());
   const parts: Parts = {

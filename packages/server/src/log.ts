@@ -26,7 +26,10 @@ export function createLog(config: Pick<Config, 'logLevel'>, destination: Destina
         },
       },
       serializers: {
-        err: (error: unknown) => ({ name: nameOf(error), ...(error instanceof Error && 'code' in error && { code: String(error.code) }) }),
+        err: (error: unknown) => ({
+          name: nameOf(error),
+          ...(error instanceof Error && 'code' in error && { code: String(error.code) }),
+        }),
       },
     },
     stream,

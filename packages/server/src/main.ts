@@ -1,6 +1,7 @@
 // The gateway as a process: reads the configuration, starts, says where it is, and ends in order. The only file that exits and prints.
-import { ConfigError, loadConfig } from './config.ts';
+
 import { createGateway, type Gateway } from './app.ts';
+import { ConfigError, loadConfig } from './config.ts';
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 const complain = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -13,7 +14,9 @@ function welcome(gateway: Gateway, url: string): void {
   say(`Data: ${where}`);
   for (const warning of gateway.warnings) complain(`Warning: ${warning}`);
   if (gateway.generatedMasterKeyFile !== undefined) {
-    say(`Master key: ${gateway.generatedMasterKeyFile} (written now; without it no stored secret can be opened, so keep a copy apart from the data)`);
+    say(
+      `Master key: ${gateway.generatedMasterKeyFile} (written now; without it no stored secret can be opened, so keep a copy apart from the data)`,
+    );
   }
   const key = gateway.generatedApiKey;
   if (key === undefined) return;
@@ -44,7 +47,8 @@ async function run(): Promise<void> {
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (error: unknown) => {
       gateway.parts.log.fatal({ event, name: error instanceof Error ? error.name : typeof error }, 'last_resort');
-      if (error instanceof Error) gateway.parts.log.debug({ at: error.stack?.split('\n').slice(1, 6) }, 'last_resort_at');
+      if (error instanceof Error)
+        gateway.parts.log.debug({ at: error.stack?.split('\n').slice(1, 6) }, 'last_resort_at');
       process.exit(1);
     });
   }
@@ -54,6 +58,10 @@ async function run(): Promise<void> {
 
 run().catch((error: unknown) => {
   // Configuration, key and lock errors are written for the operator; anything else shows its name and message once, before any request.
-  complain(error instanceof ConfigError ? error.message : `MCP Valet cannot start: ${error instanceof Error ? error.message : String(error)}`);
+  complain(
+    error instanceof ConfigError
+      ? error.message
+      : `MCP Valet cannot start: ${error instanceof Error ? error.message : String(error)}`,
+  );
   process.exit(1);
 });

@@ -35,5 +35,6 @@ export class Refusal extends Error {
 }
 
 /** One text for what is missing and for what belongs to somebody else. */
-export const notFound = (thing: string, word?: string): Refusal => new Refusal('NOT_FOUND', `${thing} not found`, { word });
+export const notFound = (thing: string, word?: string): Refusal =>
+  new Refusal('NOT_FOUND', `${thing} not found`, { word });
 export const userNotFound = (): Refusal => new Refusal('USER_NOT_FOUND', 'User not found', { word: 'user_not_found' });

@@ -46,7 +46,8 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
     });
     const headers = new Headers();
     for (const [name, value] of Object.entries(response.headers)) {
-      for (const each of Array.isArray(value) ? value : [value]) if (each !== undefined) headers.append(name, String(each));
+      for (const each of Array.isArray(value) ? value : [value])
+        if (each !== undefined) headers.append(name, String(each));
     }
     const isEmpty = response.statusCode === 204 || response.statusCode === 304;
     return new Response(isEmpty ? null : new Uint8Array(response.rawPayload), { status: response.statusCode, headers });

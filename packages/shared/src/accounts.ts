@@ -15,7 +15,9 @@ export const accountRoutes = {
     dialect: 'api',
     summary: 'Create an account',
     body: z.strictObject({
-      name: text(100, 1).check(z.regex(/^[A-Za-z0-9][A-Za-z0-9 ._-]*$/, { error: 'Must be letters, digits, space, . _ or -' })),
+      name: text(100, 1).check(
+        z.regex(/^[A-Za-z0-9][A-Za-z0-9 ._-]*$/, { error: 'Must be letters, digits, space, . _ or -' }),
+      ),
     }),
     status: 201,
     reply: z.extend(account, { keyId: z.string(), apiKey: z.optional(z.string()) }),

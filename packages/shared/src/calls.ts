@@ -43,7 +43,10 @@ export const toolRoutes = {
       args: z.optional(jsonObject),
     }),
     status: 200,
-    reply: z.object({ success: z.literal(true), data: z.looseObject({ content: z.array(z.looseObject({ type: z.string() })) }) }),
+    reply: z.object({
+      success: z.literal(true),
+      data: z.looseObject({ content: z.array(z.looseObject({ type: z.string() })) }),
+    }),
     errors: [
       'NOT_FOUND',
       'USER_NOT_FOUND',

@@ -13,8 +13,12 @@ const free = new Set(['metadata', 'details']);
 function mapKeys(value: unknown, rename: (key: string) => string): unknown {
   if (Array.isArray(value)) return value.map((entry) => mapKeys(entry, rename));
   if (value === null || typeof value !== 'object') return value;
-  return Object.fromEntries(Object.entries(value).map(([key, entry]) => [rename(key), free.has(key) ? entry : mapKeys(entry, rename)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, entry]) => [rename(key), free.has(key) ? entry : mapKeys(entry, rename)]),
+  );
 }
 
-export const toCamel = (value: unknown): unknown => mapKeys(value, (key) => key.replace(/_([a-z])/g, (_, c: string) => c.toUpperCase()));
-export const toSnake = (value: unknown): unknown => mapKeys(value, (key) => key.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`));
+export const toCamel = (value: unknown): unknown =>
+  mapKeys(value, (key) => key.replace(/_([a-z])/g, (_, c: string) => c.toUpperCase()));
+export const toSnake = (value: unknown): unknown =>
+  mapKeys(value, (key) => key.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`));

@@ -1,9 +1,21 @@
 // Connectors: what servers can reach, and how a user's secret gets into a call.
 import * as z from 'zod/mini';
-import { connectorId, jsonObject, opaqueId, pageQuery, pageReply, secretName, text, timestamp, userRef } from './primitives.ts';
+import {
+  connectorId,
+  jsonObject,
+  opaqueId,
+  pageQuery,
+  pageReply,
+  secretName,
+  text,
+  timestamp,
+  userRef,
+} from './primitives.ts';
 import { route } from './route.ts';
 
-const headerName = z.string().check(z.regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/, { error: 'Must be an HTTP header name' }));
+const headerName = z
+  .string()
+  .check(z.regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/, { error: 'Must be an HTTP header name' }));
 const template = text(4096, 1);
 
 /** Where secrets go: templates with `{{SECRET_NAME}}`, `{{user.username}}`, `{{user.id}}`. `args: "all"` merges every secret into the arguments. */

@@ -53,6 +53,10 @@ export type RouteOf<Id extends RouteId> = Id extends `${infer N extends Noun}.${
   : never;
 
 /** Every route with its id, in table order. */
-export const routes: readonly { id: RouteId; route: RouteDefinition }[] = Object.entries(contract).flatMap(([noun, methods]) =>
-  Object.entries(methods).map(([method, definition]) => ({ id: `${noun}.${method}` as RouteId, route: definition as RouteDefinition })),
+export const routes: readonly { id: RouteId; route: RouteDefinition }[] = Object.entries(contract).flatMap(
+  ([noun, methods]) =>
+    Object.entries(methods).map(([method, definition]) => ({
+      id: `${noun}.${method}` as RouteId,
+      route: definition as RouteDefinition,
+    })),
 );

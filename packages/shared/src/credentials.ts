@@ -1,6 +1,17 @@
 // Credentials: what signs one user in to one connector. Values go in and never come out.
 import * as z from 'zod/mini';
-import { connectorId, credentialId, opaqueId, pageQuery, pageReply, secretName, secretValue, text, timestamp, userRef } from './primitives.ts';
+import {
+  connectorId,
+  credentialId,
+  opaqueId,
+  pageQuery,
+  pageReply,
+  secretName,
+  secretValue,
+  text,
+  timestamp,
+  userRef,
+} from './primitives.ts';
 import { route } from './route.ts';
 
 export const authenticationType = z.enum(['api_key', 'secrets', 'oauth2']);
@@ -22,7 +33,9 @@ export const credential = z.object({
 });
 export type Credential = z.output<typeof credential>;
 
-const fieldValues = z.record(secretName, secretValue).check(z.refine((v) => Object.keys(v).length <= 100, { error: 'At most 100 fields' }));
+const fieldValues = z
+  .record(secretName, secretValue)
+  .check(z.refine((v) => Object.keys(v).length <= 100, { error: 'At most 100 fields' }));
 const params = z.object({ credentialId: opaqueId });
 
 export const credentialRoutes = {

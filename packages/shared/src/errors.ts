@@ -14,28 +14,98 @@ interface ErrorFacts {
 }
 
 const facts = {
-  INVALID_REQUEST: { status: 400, retryable: false, executed: 'no', when: 'Schema violation, malformed input, or two identities in one request' },
-  UNAUTHORIZED: { status: 401, retryable: false, executed: 'no', when: 'Missing, invalid, expired or revoked credential' },
-  FORBIDDEN: { status: 403, retryable: false, executed: 'no', when: 'The credential or a restriction does not allow this' },
+  INVALID_REQUEST: {
+    status: 400,
+    retryable: false,
+    executed: 'no',
+    when: 'Schema violation, malformed input, or two identities in one request',
+  },
+  UNAUTHORIZED: {
+    status: 401,
+    retryable: false,
+    executed: 'no',
+    when: 'Missing, invalid, expired or revoked credential',
+  },
+  FORBIDDEN: {
+    status: 403,
+    retryable: false,
+    executed: 'no',
+    when: 'The credential or a restriction does not allow this',
+  },
   USER_DISABLED: { status: 403, retryable: false, executed: 'no', when: 'The user is disabled' },
   INSUFFICIENT_SCOPE: { status: 403, retryable: false, executed: 'no', when: 'The token lacks a scope' },
   NOT_FOUND: { status: 404, retryable: false, executed: 'no', when: 'Does not exist, or belongs to another account' },
   USER_NOT_FOUND: { status: 404, retryable: false, executed: 'no', when: 'No such user in this account' },
-  NOT_ACCEPTABLE: { status: 406, retryable: false, executed: 'no', when: 'Accept leaves out application/json or text/event-stream' },
+  NOT_ACCEPTABLE: {
+    status: 406,
+    retryable: false,
+    executed: 'no',
+    when: 'Accept leaves out application/json or text/event-stream',
+  },
   CONFLICT: { status: 409, retryable: false, executed: 'no', when: 'The name or id is taken' },
-  IDEMPOTENCY_IN_PROGRESS: { status: 409, retryable: true, executed: 'unknown', when: 'The first request with this key is still running' },
-  OUTCOME_UNKNOWN: { status: 409, retryable: false, executed: 'unknown', when: 'The outcome of the first attempt was lost; it is never executed again' },
-  ANSWER_NOT_KEPT: { status: 409, retryable: false, executed: 'yes', when: 'It ran once; its answer was too large or too secret to be kept' },
-  CREDENTIALS_REQUIRED: { status: 409, retryable: false, executed: 'no', when: 'The user has no credential for the connector' },
-  REAUTH_REQUIRED: { status: 409, retryable: false, executed: 'no', when: 'The upstream refuses the stored credential' },
+  IDEMPOTENCY_IN_PROGRESS: {
+    status: 409,
+    retryable: true,
+    executed: 'unknown',
+    when: 'The first request with this key is still running',
+  },
+  OUTCOME_UNKNOWN: {
+    status: 409,
+    retryable: false,
+    executed: 'unknown',
+    when: 'The outcome of the first attempt was lost; it is never executed again',
+  },
+  ANSWER_NOT_KEPT: {
+    status: 409,
+    retryable: false,
+    executed: 'yes',
+    when: 'It ran once; its answer was too large or too secret to be kept',
+  },
+  CREDENTIALS_REQUIRED: {
+    status: 409,
+    retryable: false,
+    executed: 'no',
+    when: 'The user has no credential for the connector',
+  },
+  REAUTH_REQUIRED: {
+    status: 409,
+    retryable: false,
+    executed: 'no',
+    when: 'The upstream refuses the stored credential',
+  },
   PAYLOAD_TOO_LARGE: { status: 413, retryable: false, executed: 'no', when: 'The body is over the limit' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, retryable: false, executed: 'no', when: 'The body is not application/json' },
   IDEMPOTENCY_MISMATCH: { status: 422, retryable: false, executed: 'no', when: 'The key was used for another request' },
-  UNPROCESSABLE: { status: 422, retryable: false, executed: 'no', when: 'Well-formed, but the parts contradict each other' },
-  RATE_LIMITED: { status: 429, retryable: true, executed: 'no', when: 'Over the limit; Retry-After says when to come back' },
-  INTERNAL_ERROR: { status: 500, retryable: false, executed: 'unknown', when: 'Our fault; the request id finds it in the log' },
-  UPSTREAM_ERROR: { status: 502, retryable: false, executed: 'unknown', when: 'The upstream failed or answered nonsense' },
-  UPSTREAM_UNREACHABLE: { status: 502, retryable: true, executed: 'no', when: 'The upstream could not be reached; nothing was sent' },
+  UNPROCESSABLE: {
+    status: 422,
+    retryable: false,
+    executed: 'no',
+    when: 'Well-formed, but the parts contradict each other',
+  },
+  RATE_LIMITED: {
+    status: 429,
+    retryable: true,
+    executed: 'no',
+    when: 'Over the limit; Retry-After says when to come back',
+  },
+  INTERNAL_ERROR: {
+    status: 500,
+    retryable: false,
+    executed: 'unknown',
+    when: 'Our fault; the request id finds it in the log',
+  },
+  UPSTREAM_ERROR: {
+    status: 502,
+    retryable: false,
+    executed: 'unknown',
+    when: 'The upstream failed or answered nonsense',
+  },
+  UPSTREAM_UNREACHABLE: {
+    status: 502,
+    retryable: true,
+    executed: 'no',
+    when: 'The upstream could not be reached; nothing was sent',
+  },
   UNAVAILABLE: { status: 503, retryable: true, executed: 'no', when: 'The gateway cannot serve now' },
   UPSTREAM_TIMEOUT: { status: 504, retryable: false, executed: 'unknown', when: 'The upstream did not answer in time' },
 } as const satisfies Record<string, ErrorFacts>;
@@ -59,7 +129,12 @@ export interface ErrorAnswer {
 export function errorBody(dialect: Dialect, answer: ErrorAnswer): Record<string, unknown> {
   const word = answer.word ?? answer.code.toLowerCase();
   if (dialect === 'users') {
-    return { error: word, message: answer.message, request_id: answer.requestId, ...(answer.details && { details: answer.details }) };
+    return {
+      error: word,
+      message: answer.message,
+      request_id: answer.requestId,
+      ...(answer.details && { details: answer.details }),
+    };
   }
   if (dialect === 'secrets') {
     const connectUrl = answer.details?.['connectUrl'];

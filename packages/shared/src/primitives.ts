@@ -1,6 +1,7 @@
 // Ids, names, limits and small schemas that every noun of the contract is built from. zod/mini only: its size is the client's size.
-import en from 'zod/v4/locales/en.js';
+
 import * as z from 'zod/mini';
+import en from 'zod/v4/locales/en.js';
 
 // zod/mini ships without messages; the gateway's answers need readable ones.
 z.config(en());
@@ -32,12 +33,12 @@ export const text = (maxLength: number, minLength = 0) =>
     );
 
 /** A caller-chosen, immutable user name; `usr_` is reserved for generated ids. */
-export const username = z
-  .string()
-  .check(
-    z.regex(usernamePattern, { error: 'Must be 1-128 characters of A-Z a-z 0-9 . _ : @ + | - and start with a letter or digit' }),
-    z.refine((v) => !v.startsWith('usr_'), { error: 'Must not start with usr_' }),
-  );
+export const username = z.string().check(
+  z.regex(usernamePattern, {
+    error: 'Must be 1-128 characters of A-Z a-z 0-9 . _ : @ + | - and start with a letter or digit',
+  }),
+  z.refine((v) => !v.startsWith('usr_'), { error: 'Must not start with usr_' }),
+);
 
 /** Wherever a user is named: its username or its `usr_` id. */
 export const userRef = z.string().check(z.regex(usernamePattern, { error: 'Must be a username or a usr_ id' }));
@@ -45,7 +46,11 @@ export const userRef = z.string().check(z.regex(usernamePattern, { error: 'Must 
 /** A connector's id, chosen at creation, case-sensitive: `slack`, `zohoCRM`, `mcp-github`. */
 export const connectorId = z
   .string()
-  .check(z.regex(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/, { error: 'Must be 1-64 characters of A-Z a-z 0-9 _ - and start with a letter' }));
+  .check(
+    z.regex(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/, {
+      error: 'Must be 1-64 characters of A-Z a-z 0-9 _ - and start with a letter',
+    }),
+  );
 
 /** The upstream's own name of a tool or operation. */
 export const actionId = text(256, 1);
@@ -54,33 +59,31 @@ export const actionId = text(256, 1);
 export const opaqueId = text(256, 1);
 
 /** A chosen credential id. */
-export const credentialId = z.string().check(z.regex(/^[A-Za-z0-9_-]{1,64}$/, { error: 'Must be 1-64 characters of A-Z a-z 0-9 _ -' }));
+export const credentialId = z
+  .string()
+  .check(z.regex(/^[A-Za-z0-9_-]{1,64}$/, { error: 'Must be 1-64 characters of A-Z a-z 0-9 _ -' }));
 
 /** The name of a secret, which is also what a template names: `{{GITHUB_TOKEN}}`. */
-export const secretName = z
-  .string()
-  .check(
-    z.regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,127}$/, { error: 'Must be 1-128 characters of A-Z a-z 0-9 _ . - and start with a letter or _' }),
-    z.refine((v) => v !== '__proto__' && v !== 'constructor' && v !== 'prototype', { error: 'Is a reserved name' }),
-  );
+export const secretName = z.string().check(
+  z.regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,127}$/, {
+    error: 'Must be 1-128 characters of A-Z a-z 0-9 _ . - and start with a letter or _',
+  }),
+  z.refine((v) => v !== '__proto__' && v !== 'constructor' && v !== 'prototype', { error: 'Is a reserved name' }),
+);
 
 /** A secret's value: 1 byte to 64 KiB of well-formed text without NUL. */
-export const secretValue = z
-  .string()
-  .check(
-    z.minLength(1),
-    z.refine((v) => new TextEncoder().encode(v).length <= 65536, { error: 'Must be at most 64 KiB' }),
-    z.refine(isStorableText, { error: 'Must be well-formed text without NUL' }),
-  );
+export const secretValue = z.string().check(
+  z.minLength(1),
+  z.refine((v) => new TextEncoder().encode(v).length <= 65536, { error: 'Must be at most 64 KiB' }),
+  z.refine(isStorableText, { error: 'Must be well-formed text without NUL' }),
+);
 
 /** A server's display name: letters, digits, space, `-`, `_`; unique in its account. */
-export const serverName = z
-  .string()
-  .check(
-    z.regex(/^[A-Za-z0-9_](?:[A-Za-z0-9 _-]{0,98}[A-Za-z0-9_])?$/, {
-      error: 'Must be 1-100 letters, digits, spaces, - or _, without a space or hyphen at either end',
-    }),
-  );
+export const serverName = z.string().check(
+  z.regex(/^[A-Za-z0-9_](?:[A-Za-z0-9 _-]{0,98}[A-Za-z0-9_])?$/, {
+    error: 'Must be 1-100 letters, digits, spaces, - or _, without a space or hyphen at either end',
+  }),
+);
 
 /** ISO 8601 UTC with milliseconds. */
 export const timestamp = z.iso.datetime();
@@ -103,5 +106,3 @@ export const pageReply = {
   hasMore: z.boolean(),
   nextCursor: z.nullable(z.string()),
 };
-
-

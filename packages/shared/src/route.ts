@@ -49,7 +49,9 @@ type Output<S> = S extends AnySchema ? z.output<S> : unknown;
 type Input<S> = S extends AnySchema ? z.input<S> : unknown;
 
 /** Names of the path parameters, in order. */
-export type PathParams<P extends string> = P extends `${string}{${infer Name}}${infer Rest}` ? [Name, ...PathParams<Rest>] : [];
+export type PathParams<P extends string> = P extends `${string}{${infer Name}}${infer Rest}`
+  ? [Name, ...PathParams<Rest>]
+  : [];
 
 /** What a handler is given: path, query and body, parsed. */
 export interface RouteInput<R extends RouteDefinition> {

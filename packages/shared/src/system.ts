@@ -1,7 +1,7 @@
 // The gateway about itself: health, readiness, status, who am I, and its own description.
 import * as z from 'zod/mini';
-import { jsonObject, timestamp } from './primitives.ts';
 import { keyKinds } from './api-keys.ts';
+import { jsonObject, timestamp } from './primitives.ts';
 import { route } from './route.ts';
 
 const windowLimit = z.object({ limit: z.int(), windowSeconds: z.int(), remaining: z.int() });
@@ -56,7 +56,12 @@ export const systemRoutes = {
       uptime_seconds: z.int(),
       database: z.object({ kind: z.string(), ok: z.boolean() }),
       upstreams: z.array(
-        z.object({ connector_id: z.string(), state: z.string(), tools_age_ms: z.nullable(z.int()), last_error: z.optional(z.string()) }),
+        z.object({
+          connector_id: z.string(),
+          state: z.string(),
+          tools_age_ms: z.nullable(z.int()),
+          last_error: z.optional(z.string()),
+        }),
       ),
       limits: jsonObject,
     }),

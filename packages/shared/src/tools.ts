@@ -19,9 +19,13 @@ export const metaTools = {
   },
   get_action_details_alloy: {
     title: 'Describe an action',
-    description: 'Get the parameters of one action as JSON Schema, with an example. Use it before execute_action_alloy.',
+    description:
+      'Get the parameters of one action as JSON Schema, with an example. Use it before execute_action_alloy.',
     readOnly: true,
-    input: z.object({ connectorId: connectorRef, actionId: actionId.check(z.describe('Id of an action of that connector')) }),
+    input: z.object({
+      connectorId: connectorRef,
+      actionId: actionId.check(z.describe('Id of an action of that connector')),
+    }),
   },
   execute_action_alloy: {
     title: 'Execute an action',
@@ -31,11 +35,15 @@ export const metaTools = {
       connectorId: connectorRef,
       actionId: actionId.check(z.describe('Id of an action of that connector')),
       parameters: z.optional(
-        jsonObject.check(z.describe('Parameters of the action, flat or under requestBody / queryParameters / pathParams')),
+        jsonObject.check(
+          z.describe('Parameters of the action, flat or under requestBody / queryParameters / pathParams'),
+        ),
       ),
       credentialId: z.optional(text(256, 1).check(z.describe('Use this credential instead of the default one'))),
       timeout: z.optional(
-        z.int().check(z.minimum(1000), z.maximum(300_000), z.describe('Milliseconds to wait for the action, 1000-300000')),
+        z
+          .int()
+          .check(z.minimum(1000), z.maximum(300_000), z.describe('Milliseconds to wait for the action, 1000-300000')),
       ),
     }),
   },
@@ -47,7 +55,9 @@ export const metaTools = {
       connectorId: connectorRef,
       authenticationType: z.enum(['oauth2', 'api_key', 'secrets']),
       redirectUri: z.optional(text(2048)),
-      fields: z.optional(z.record(secretName, secretValue).check(z.describe('Secret name to value, for api_key and secrets'))),
+      fields: z.optional(
+        z.record(secretName, secretValue).check(z.describe('Secret name to value, for api_key and secrets')),
+      ),
     }),
   },
   get_credentials_alloy: {

@@ -1,7 +1,7 @@
 // Users and what they may reach. Wire names are snake_case here because the seed system fixed them.
 import * as z from 'zod/mini';
-import { connectorId, jsonObject, text, timestamp, userRef, username } from './primitives.ts';
 import { apiKeySummary } from './api-keys.ts';
+import { connectorId, jsonObject, text, timestamp, username, userRef } from './primitives.ts';
 import { route } from './route.ts';
 
 export const user = z.object({

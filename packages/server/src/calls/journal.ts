@@ -77,7 +77,10 @@ export function createJournal({ db, log, onLate }: JournalOptions): Journal {
 
   const intents = new Batcher<CallIntent>(async (batch) => {
     try {
-      const refused = await beginCalls(db, batch.map((waiting) => waiting.item));
+      const refused = await beginCalls(
+        db,
+        batch.map((waiting) => waiting.item),
+      );
       for (const [id, claim] of refused) standing.set(id, claim);
       for (const waiting of batch) waiting.resolve();
     } catch (error) {
@@ -90,7 +93,10 @@ export function createJournal({ db, log, onLate }: JournalOptions): Journal {
     const accounts = new Map(batch.map(({ item }) => [item.id, item.accountId]));
     for (;;) {
       try {
-        const late = await endCalls(db, batch.map((waiting) => waiting.item));
+        const late = await endCalls(
+          db,
+          batch.map((waiting) => waiting.item),
+        );
         for (const waiting of batch) waiting.resolve();
         for (const id of late) onLate(id, accounts.get(id) ?? '');
         return;
@@ -117,7 +123,8 @@ export function createJournal({ db, log, onLate }: JournalOptions): Journal {
 
   return {
     async begin(intent) {
-      if (isClosed || intents.size >= maxQueuedIntents || outcomes.size >= maxQueuedOutcomes) throw unavailable('journal_full');
+      if (isClosed || intents.size >= maxQueuedIntents || outcomes.size >= maxQueuedOutcomes)
+        throw unavailable('journal_full');
       try {
         await intents.push(intent);
       } catch (error) {

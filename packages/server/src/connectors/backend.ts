@@ -87,7 +87,11 @@ export class UpstreamFailure extends Error {
   constructor(
     kind: FailureKind,
     executed: 'no' | 'unknown',
-    options: { status?: number | null; rpc?: { code: number; message: string; data?: unknown }; retryAfterMs?: number | undefined } = {},
+    options: {
+      status?: number | null;
+      rpc?: { code: number; message: string; data?: unknown };
+      retryAfterMs?: number | undefined;
+    } = {},
   ) {
     super(`upstream ${kind}`);
     this.kind = kind;
@@ -114,7 +118,12 @@ export interface Carrier {
   /** What an upstream declares in the session that `request` would use. */
   capabilities(upstream: Upstream, signal: AbortSignal): Promise<Record<string, unknown>>;
   /** Listens until the watch is closed or its key is forgotten; opened again with growing pauses when the upstream goes away. */
-  watch(upstream: Upstream, uris: readonly string[], listener: (event: WatchEvent) => void, discover?: Record<string, unknown>): Watch;
+  watch(
+    upstream: Upstream,
+    uris: readonly string[],
+    listener: (event: WatchEvent) => void,
+    discover?: Record<string, unknown>,
+  ): Watch;
   /** Ends what is kept for the keys that `matches` accepts. */
   forget(matches: (key: UpstreamKey) => boolean): Promise<void>;
   close(): Promise<void>;

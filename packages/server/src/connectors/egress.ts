@@ -15,8 +15,8 @@ import { type EgressResponse, type EgressStream, StreamExchange, WholeExchange }
 import { createEgressFetch, type EgressFetch, type StreamInit } from './egress-fetch.ts';
 import { checkHeaders } from './egress-headers.ts';
 
-export { EgressError, type EgressErrorCode } from './egress-error.ts';
-export type { EgressBody, EgressResponse, EgressStream } from './egress-exchange.ts';
+export { EgressError } from './egress-error.ts';
+export type { EgressResponse, EgressStream } from './egress-exchange.ts';
 export type { EgressFetch } from './egress-fetch.ts';
 export type { DeniedTarget, LookupFn };
 

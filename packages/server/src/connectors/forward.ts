@@ -1,7 +1,8 @@
 // Build, send, read: turns one user's wish to touch a connector into a request with that user's secrets in the declared slots, and what
 // comes back into a result or a failure. Secrets are opened here for the length of one request. The caller's own headers are never seen.
-import type { ConnectorRecord, CredentialRecord, UserRecord } from '../identity/records.ts';
+
 import type { Vault } from '../credentials/vault.ts';
+import type { ConnectorRecord, CredentialRecord, UserRecord } from '../identity/records.ts';
 import type { CallerSession, Upstream } from './backend.ts';
 import type { Identity } from './inject.ts';
 import { createScrub } from './scrub.ts';
@@ -42,12 +43,24 @@ export async function openUpstream(
   session?: CallerSession,
 ): Promise<Upstream> {
   const identity: Identity | null = user === null ? null : { id: user.id, username: user.username };
-  const base = { key: keyFor(connector, user, credential, session), connector, user: identity, credentialId: credential?.id ?? null, session };
+  const base = {
+    key: keyFor(connector, user, credential, session),
+    connector,
+    user: identity,
+    credentialId: credential?.id ?? null,
+    session,
+  };
   if (credential === null) return { ...base, secrets: noSecrets, scrub: noScrub };
-  const place = { account: connector.accountId, user: credential.userId, connector: connector.id, credential: credential.id };
+  const place = {
+    account: connector.accountId,
+    user: credential.userId,
+    connector: connector.id,
+    credential: credential.id,
+  };
   const secrets = await vault.open(place, credential.secrets);
   return { ...base, secrets, scrub: createScrub(secrets.values()) };
 }
 
 /** Whether calls can be made without anybody's credential: what lists on behalf of nobody need. */
-export const needsNoCredential = (connector: ConnectorRecord): boolean => connector.requiredSecrets.length === 0 && !namesUser(connector);
+export const needsNoCredential = (connector: ConnectorRecord): boolean =>
+  connector.requiredSecrets.length === 0 && !namesUser(connector);

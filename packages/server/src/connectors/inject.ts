@@ -32,13 +32,19 @@ function fill(template: string, secrets: Secrets, user: Identity | null): string
   });
 }
 
-function fillAll(slot: Readonly<Record<string, string>> | undefined, secrets: Secrets, user: Identity | null): [string, string][] {
+function fillAll(
+  slot: Readonly<Record<string, string>> | undefined,
+  secrets: Secrets,
+  user: Identity | null,
+): [string, string][] {
   return Object.entries(slot ?? {}).map(([name, template]) => [name, fill(template, secrets, user)]);
 }
 
 /** Header values that go to the upstream. */
 export function injectHeaders(inject: Inject | null, secrets: Secrets, user: Identity | null): Record<string, string> {
-  return Object.fromEntries(fillAll(inject?.headers, secrets, user).map(([name, value]) => [name.toLowerCase(), value]));
+  return Object.fromEntries(
+    fillAll(inject?.headers, secrets, user).map(([name, value]) => [name.toLowerCase(), value]),
+  );
 }
 
 /** The upstream's URL with injected query parameters. Such a URL must never be logged. */

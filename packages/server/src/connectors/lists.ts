@@ -56,7 +56,12 @@ function schemaFault(schema: unknown): string | undefined {
   return scan.valid ? undefined : scan.reason;
 }
 
-const idField: Record<ListKind, string> = { tools: 'name', prompts: 'name', resources: 'uri', templates: 'uriTemplate' };
+const idField: Record<ListKind, string> = {
+  tools: 'name',
+  prompts: 'name',
+  resources: 'uri',
+  templates: 'uriTemplate',
+};
 
 function itemFault(kind: ListKind, item: unknown): string | undefined {
   if (!isObject(item)) return 'not an object';

@@ -38,7 +38,8 @@ export function scanParamHeaders(schema: unknown): ParamHeaderScan {
       const { type } = node;
       if (path.length === 0) fault = `${annotation} on the schema itself`;
       else if (typeof header !== 'string' || !token.test(header)) fault = `${annotation} is not a header name`;
-      else if (type !== 'string' && type !== 'integer' && type !== 'boolean') fault = `${annotation} on a value that is not string, integer or boolean`;
+      else if (type !== 'string' && type !== 'integer' && type !== 'boolean')
+        fault = `${annotation} on a value that is not string, integer or boolean`;
       else if (seen.has(header.toLowerCase())) fault = `${annotation} ${header} is declared twice`;
       else {
         seen.add(header.toLowerCase());
@@ -68,7 +69,8 @@ function valueAt(args: unknown, path: readonly string[]): unknown {
 
 /** Integers beyond the safe range have no reliable text, so they have no header. */
 function asText(value: unknown): string | undefined {
-  if (typeof value === 'number') return Number.isInteger(value) && !Number.isSafeInteger(value) ? undefined : String(value);
+  if (typeof value === 'number')
+    return Number.isInteger(value) && !Number.isSafeInteger(value) ? undefined : String(value);
   return typeof value === 'string' || typeof value === 'boolean' ? String(value) : undefined;
 }
 
@@ -104,9 +106,12 @@ export function paramHeaderMismatch(
     const where = path.join('.');
     if (sent === undefined) return { header: key, body: `the body carries ${where} but the ${key} header is absent` };
     const decoded = decodeHeaderText(sent);
-    if (decoded === undefined) return { header: key, body: `the ${key} header carries an invalid base64 sentinel value` };
+    if (decoded === undefined)
+      return { header: key, body: `the ${key} header carries an invalid base64 sentinel value` };
     const isSame =
-      type === 'integer' && typeof value === 'number' && strictDecimal.test(decoded) ? Number(decoded) === value : decoded === expected;
+      type === 'integer' && typeof value === 'number' && strictDecimal.test(decoded)
+        ? Number(decoded) === value
+        : decoded === expected;
     if (!isSame) return { header: key, body: `the ${key} header differs from ${where} in the body` };
   }
   return undefined;

@@ -7,7 +7,9 @@ const minimumLength = 8;
 /** base64 text that must appear wherever `bytes` stand inside a longer encoded text, at each of the three alignments. */
 function base64Cores(bytes: Buffer): string[] {
   return [0, 1, 2].flatMap((lead) => {
-    const encoded = Buffer.concat([Buffer.alloc(lead), bytes]).toString('base64').replace(/=+$/, '');
+    const encoded = Buffer.concat([Buffer.alloc(lead), bytes])
+      .toString('base64')
+      .replace(/=+$/, '');
     // The first and last characters mix in bits of the neighbours.
     const from = lead === 0 ? 0 : lead + 1;
     const usable = Math.floor(((lead + bytes.length) * 8) / 6);
@@ -31,7 +33,18 @@ function encodings(value: string): string[] {
   const hex = bytes.toString('hex');
   const lowerPercent = percent.replace(/%[0-9A-F]{2}/g, (c) => c.toLowerCase());
   const everyPercent = hex.replace(/../g, '%$&');
-  const texts = [value, json, slashed, ascii, upperEscapes(ascii), unicode, upperEscapes(unicode), form, percent, lowerPercent];
+  const texts = [
+    value,
+    json,
+    slashed,
+    ascii,
+    upperEscapes(ascii),
+    unicode,
+    upperEscapes(unicode),
+    form,
+    percent,
+    lowerPercent,
+  ];
   // What becomes of a long number when it is parsed as one.
   const number = /^-?\d+(\.\d+)?$/.test(value) ? [String(Number(value))] : [];
   return [...texts, everyPercent, everyPercent.toUpperCase(), hex, hex.toUpperCase(), ...number, ...base64Cores(bytes)];

@@ -1,7 +1,15 @@
 // The upstreams of all users: which protocol each speaks, what each lists, and the choice of the carrier for a request. A request is sent
 // again only when the upstream said by protocol that nothing ran (another era, a lost session), once, inside the same deadline.
 import { performance } from 'node:perf_hooks';
-import { type Carrier, type Upstream, UpstreamFailure, type UpstreamRequest, type UpstreamResult, type Watch, type WatchEvent } from './backend.ts';
+import {
+  type Carrier,
+  type Upstream,
+  UpstreamFailure,
+  type UpstreamRequest,
+  type UpstreamResult,
+  type Watch,
+  type WatchEvent,
+} from './backend.ts';
 import type { RawCarrier } from './backends/mcp-http-raw.ts';
 import { type ListItem, type ListKind, type ListSource, type UpstreamList, UpstreamLists } from './lists.ts';
 import type { UpstreamKey } from './upstream-key.ts';
@@ -40,7 +48,12 @@ export interface ConnectorViews {
   /** What the gateway last saw of the upstream with the credential of `userRef`; without one, with anybody's. */
   state(accountId: string, connectorId: string, userRef?: string | null): Promise<UpstreamState>;
   /** The upstream's tools. `fresh` asks the upstream now. Throws NOT_FOUND, USER_NOT_FOUND, CREDENTIALS_REQUIRED and the upstream codes. */
-  tools(accountId: string, connectorId: string, userRef: string | null, options: { fresh: boolean; requestId: string }): Promise<readonly ListItem[]>;
+  tools(
+    accountId: string,
+    connectorId: string,
+    userRef: string | null,
+    options: { fresh: boolean; requestId: string },
+  ): Promise<readonly ListItem[]>;
 }
 
 const modernKeepMs = 24 * 3_600_000;
@@ -143,8 +156,12 @@ export function createUpstreams(raw: RawCarrier, sdk: Carrier): Upstreams {
       throw error;
     }
     const streams = request.onNotification !== undefined;
-    if (verdict.modern) return streams ? sdk.request(upstream, request, verdict.discover) : raw.request(upstream, request, { modern: true });
-    if (verdict.legacy === 'no_session' && !streams) return raw.request(upstream, request, { modern: false, version: verdict.legacyVersion });
+    if (verdict.modern)
+      return streams
+        ? sdk.request(upstream, request, verdict.discover)
+        : raw.request(upstream, request, { modern: true });
+    if (verdict.legacy === 'no_session' && !streams)
+      return raw.request(upstream, request, { modern: false, version: verdict.legacyVersion });
     return sdk.request(upstream, request);
   };
 
@@ -160,7 +177,9 @@ export function createUpstreams(raw: RawCarrier, sdk: Carrier): Upstreams {
       return await sendAndNote(upstream, outgoing);
     } catch (error) {
       const saysNothingRan =
-        error instanceof UpstreamFailure && error.executed === 'no' && (error.kind === 'wrong_era' || error.kind === 'session_lost');
+        error instanceof UpstreamFailure &&
+        error.executed === 'no' &&
+        (error.kind === 'wrong_era' || error.kind === 'session_lost');
       if (!saysNothingRan || outgoing.signal.aborted) {
         failed(upstream, error);
         throw error;

@@ -29,11 +29,17 @@ function meansLegacy(failure: UpstreamFailure): boolean {
   // Only a modern server says these: our request was wrong, and a handshake would not make it right.
   if (failure.rpc?.code === -32020 || failure.rpc?.code === -32021) return false;
   if (failure.kind === 'wrong_era') return true;
-  if (failure.kind === 'rpc') return failure.rpc?.code === -32601 || (failure.status !== null && failure.status >= 400 && failure.status < 500);
+  if (failure.kind === 'rpc')
+    return failure.rpc?.code === -32601 || (failure.status !== null && failure.status >= 400 && failure.status < 500);
   return failure.kind === 'broken' && failure.status !== null && failure.status >= 400 && failure.status < 500;
 }
 
-export async function probe(raw: RawCarrier, upstream: Upstream, signal: AbortSignal, now: () => number): Promise<Verdict> {
+export async function probe(
+  raw: RawCarrier,
+  upstream: Upstream,
+  signal: AbortSignal,
+  now: () => number,
+): Promise<Verdict> {
   const limited = () => AbortSignal.any([signal, AbortSignal.timeout(probeTimeoutMs)]);
   const base: Verdict = {
     modern: false,
@@ -45,11 +51,21 @@ export async function probe(raw: RawCarrier, upstream: Upstream, signal: AbortSi
     learnedAt: now(),
   };
   try {
-    const { result } = await raw.request(upstream, { method: 'server/discover', params: {}, signal: limited() }, { modern: true });
+    const { result } = await raw.request(
+      upstream,
+      { method: 'server/discover', params: {}, signal: limited() },
+      { modern: true },
+    );
     const versions = result['supportedVersions'];
     if (Array.isArray(versions) && versions.includes(modernVersion)) {
       const capabilities = isObject(result['capabilities']) ? result['capabilities'] : {};
-      return { ...base, modern: true, capabilities, instructions: textOrUndefined(result['instructions']), discover: result };
+      return {
+        ...base,
+        modern: true,
+        capabilities,
+        instructions: textOrUndefined(result['instructions']),
+        discover: result,
+      };
     }
   } catch (error) {
     if (!(error instanceof UpstreamFailure) || !meansLegacy(error)) throw error;
@@ -66,7 +82,11 @@ export async function probeLegacy(
   const params = { protocolVersion: latestLegacy, capabilities: {}, clientInfo: { name: 'MCP Valet', version: '1' } };
   let answer: Awaited<ReturnType<RawCarrier['request']>>;
   try {
-    answer = await raw.request(upstream, { method: 'initialize', params, signal: limited() }, { modern: false, version: null });
+    answer = await raw.request(
+      upstream,
+      { method: 'initialize', params, signal: limited() },
+      { modern: false, version: null },
+    );
   } catch (error) {
     if (!(error instanceof UpstreamFailure) || !meansLegacy(error)) throw error;
     return { legacy: 'refused', legacyVersion: null, capabilities: {}, instructions: undefined };

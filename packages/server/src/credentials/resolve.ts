@@ -16,7 +16,11 @@ export type CredentialChoice =
   | { kind: 'missing' }
   | { kind: 'reauth'; credential: CredentialRecord };
 
-export function resolveCredential(connector: ConnectorRecord, credentials: readonly CredentialRecord[], wish: CredentialWish): CredentialChoice {
+export function resolveCredential(
+  connector: ConnectorRecord,
+  credentials: readonly CredentialRecord[],
+  wish: CredentialWish,
+): CredentialChoice {
   const own = credentials.filter((credential) => credential.connectorId === connector.id);
   const wished = wish.argument ?? wish.header;
   const chosen =
@@ -24,7 +28,8 @@ export function resolveCredential(connector: ConnectorRecord, credentials: reado
       ? (own.find((credential) => credential.isDefault) ?? (own.length === 1 ? own[0] : undefined))
       : own.find((credential) => credential.id === wished);
   const required = connector.requiredSecrets;
-  if (chosen === undefined) return wished === undefined && own.length === 0 && required.length === 0 ? { kind: 'none' } : { kind: 'missing' };
+  if (chosen === undefined)
+    return wished === undefined && own.length === 0 && required.length === 0 ? { kind: 'none' } : { kind: 'missing' };
   // Nothing is in it yet: a call with it would be an anonymous one.
   if (chosen.status === 'pending') return { kind: 'missing' };
   if (chosen.status === 'reauth_required') return { kind: 'reauth', credential: chosen };

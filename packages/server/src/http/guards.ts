@@ -21,7 +21,9 @@ export function installGuards(app: FastifyInstance, config: Config): void {
   app.addHook('onRequest', async (request, reply) => {
     reply.header(names.requestId, request.id);
     if (!isAllowed(hostName(request.headers.host ?? ''))) {
-      throw new Refusal('FORBIDDEN', 'This host name is not served here; add it to VALET_ALLOWED_HOSTS', { reason: 'host_not_allowed' });
+      throw new Refusal('FORBIDDEN', 'This host name is not served here; add it to VALET_ALLOWED_HOSTS', {
+        reason: 'host_not_allowed',
+      });
     }
     const { origin } = request.headers;
     if (origin !== undefined && !isAllowed(originName(origin))) {
@@ -31,12 +33,19 @@ export function installGuards(app: FastifyInstance, config: Config): void {
 
   app.addHook('onResponse', async (request, reply) => {
     request.log[levelOf(reply.statusCode)](
-      { requestId: request.id, method: request.method, route: routeOf(request), status: reply.statusCode, ms: Math.round(reply.elapsedTime) },
+      {
+        requestId: request.id,
+        method: request.method,
+        route: routeOf(request),
+        status: reply.statusCode,
+        ms: Math.round(reply.elapsedTime),
+      },
       'request',
     );
   });
 }
 
-const levelOf = (status: number): 'info' | 'warn' | 'debug' => (status >= 500 ? 'warn' : status >= 400 ? 'info' : 'debug');
+const levelOf = (status: number): 'info' | 'warn' | 'debug' =>
+  status >= 500 ? 'warn' : status >= 400 ? 'info' : 'debug';
 /** The pattern, never the URL: a URL may hold a token. */
 const routeOf = (request: FastifyRequest): string => request.routeOptions.url ?? '(none)';

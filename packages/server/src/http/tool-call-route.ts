@@ -5,7 +5,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Parts } from '../context.ts';
 import { identifyRequest } from '../identity/identify.ts';
 import type { Principal } from '../identity/principal.ts';
-import { callToolDirectly, type ToolCallInput } from '../mcp/tool-call.ts';
+import { callToolDirectly } from '../mcp/tool-call.ts';
 import { Refusal } from '../refusal.ts';
 import { installJsonParser, readInput } from './read-request.ts';
 import { replyError } from './reply-error.ts';
@@ -25,9 +25,14 @@ export function toolCallEndpoint(parts: Parts) {
       onRequest: async (request, reply) => {
         reply.header('cache-control', 'no-store');
         try {
-          const principal = await identifyRequest({ headers: request.headers, rawHeaders: request.raw.rawHeaders }, parts);
+          const principal = await identifyRequest(
+            { headers: request.headers, rawHeaders: request.raw.rawHeaders },
+            parts,
+          );
           if (!route.access.some((kind) => kind === principal.kind)) {
-            throw new Refusal('FORBIDDEN', 'This needs an API key; a server token calls its own MCP endpoint only', { reason: 'kind_not_allowed' });
+            throw new Refusal('FORBIDDEN', 'This needs an API key; a server token calls its own MCP endpoint only', {
+              reason: 'kind_not_allowed',
+            });
           }
           principals.set(request, principal);
         } catch (error) {

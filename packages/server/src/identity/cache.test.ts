@@ -77,19 +77,16 @@ describe('a value', () => {
 
   it('is not kept when there is none', async () => {
     const { cache } = setup();
-    let loads = 0;
-    const none = () =>
-      cache.get(
-        'k',
-        async () => {
-          loads++;
-          return undefined as never;
-        },
-        () => [],
-      );
-    await none();
-    await none();
-    expect(loads).toBe(2);
+    for (const nothing of [undefined, null]) {
+      let loads = 0;
+      const load = async () => {
+        loads++;
+        return nothing as never;
+      };
+      await cache.get('k', load, () => []);
+      await cache.get('k', load, () => []);
+      expect(loads).toBe(2);
+    }
   });
 
   it('makes room for newer ones beyond the limit, the oldest first', async () => {
@@ -120,6 +117,19 @@ describe('a look-up', () => {
     loads[1]?.answer('new');
     loads[0]?.answer('old');
     expect(await Promise.all([before, after])).toEqual(['old', 'new']);
+  });
+
+  it('is still shared when an older one of the same key ends', async () => {
+    const { changes, loads, get } = setup();
+    const old = get();
+    changes.touch('user:old');
+    const first = get();
+    loads[0]?.answer('old');
+    await old;
+    const second = get();
+    expect(loads).toHaveLength(2);
+    loads[1]?.answer('new');
+    expect(await Promise.all([first, second])).toEqual(['new', 'new']);
   });
 
   it('is not joined by whoever asks 5 s after its start', async () => {

@@ -6,7 +6,12 @@
  * What caches are told about. `key:*` ends principals, `user:*` a user's rows and credentials, `server:*` a server,
  * `connectors:*` the account's connectors.
  */
-export type Topic = `key:${string}` | `user:${string}` | `server:${string}` | `connectors:${string}` | `account:${string}`;
+export type Topic =
+  | `key:${string}`
+  | `user:${string}`
+  | `server:${string}`
+  | `connectors:${string}`
+  | `account:${string}`;
 
 export interface CacheOptions {
   ttlMs: number;
@@ -75,27 +80,41 @@ export class Cache<T> {
   }
 
   /** The value, loaded at most once at a time per key. `topics` names what a loaded value depends on; `keepMs` may shorten its life. */
-  async get(key: string, load: () => Promise<T>, topics: (value: T) => readonly Topic[], keepMs?: (value: T) => number): Promise<T> {
+  async get(
+    key: string,
+    load: () => Promise<T>,
+    topics: (value: T) => readonly Topic[],
+    keepMs?: (value: T) => number,
+  ): Promise<T> {
     const cached = this.peek(key);
     if (cached !== undefined) return cached;
     const since = this.#changes.count;
     const running = this.#loading.get(key);
     const startedAt = this.#options.now();
     // Joining a look-up that began before a change, or too long ago, would hand out what was true then.
-    const isJoinable = running !== undefined && running.since === since && startedAt - running.startedAt < this.#options.ttlMs;
+    const isJoinable =
+      running !== undefined && running.since === since && startedAt - running.startedAt < this.#options.ttlMs;
     if (isJoinable && this.#options.isFresh()) return running.promise;
     const promise = load();
     this.#loading.set(key, { since, startedAt, promise });
     try {
       const value = await promise;
-      if (value !== undefined && value !== null) this.#store(key, value, topics(value), since, startedAt, keepMs?.(value));
+      if (value !== undefined && value !== null)
+        this.#store(key, value, topics(value), since, startedAt, keepMs?.(value));
       return value;
     } finally {
       if (this.#loading.get(key)?.promise === promise) this.#loading.delete(key);
     }
   }
 
-  #store(key: string, value: T, topics: readonly Topic[], since: number, startedAt: number, keepMs = Number.POSITIVE_INFINITY): void {
+  #store(
+    key: string,
+    value: T,
+    topics: readonly Topic[],
+    since: number,
+    startedAt: number,
+    keepMs = Number.POSITIVE_INFINITY,
+  ): void {
     if (this.#entries.size >= this.#options.maxEntries) {
       const oldest = this.#entries.keys().next().value;
       if (oldest !== undefined) this.#entries.delete(oldest);

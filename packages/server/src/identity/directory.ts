@@ -113,7 +113,12 @@ export function createDirectory(db: Database): Directory {
       servers.get(
         `${accountId} ${serverId}`,
         async () => {
-          const [row] = await scopedQuery<ServerRecord & { restrictions: Restrictions | null }>(db, whole(accountId), serverSql, [accountId, serverId]);
+          const [row] = await scopedQuery<ServerRecord & { restrictions: Restrictions | null }>(
+            db,
+            whole(accountId),
+            serverSql,
+            [accountId, serverId],
+          );
           return row;
         },
         () => [everything, `server:${serverId}`],
@@ -151,7 +156,13 @@ export function createDirectory(db: Database): Directory {
       credentials.get(
         `${accountId} ${userId}`,
         // The scope is the user, not the account: the second wall stands between users too.
-        async () => (await scopedQuery<CredentialRow>(db, { account: accountId, user: userId }, credentialsSql, [accountId, userId])).map(toCredential),
+        async () =>
+          (
+            await scopedQuery<CredentialRow>(db, { account: accountId, user: userId }, credentialsSql, [
+              accountId,
+              userId,
+            ])
+          ).map(toCredential),
         () => [everything, `user:${userId}`, `connectors:${accountId}`],
       ),
     onChange: (listener) => listeners.push(listener),

@@ -30,12 +30,20 @@ export const defaultUsername = 'default';
 
 /** Cut at 128 characters, control characters and halves of characters escaped: fit for a trail. */
 export const attemptedText = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is escaped here
-  redactTokens(text).slice(0, 128).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\p{Surrogate}]/gu, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  redactTokens(text)
+    .slice(0, 128)
+    .replace(
+      /[\p{Cc}\u2028\u2029\p{Surrogate}]/gu,
+      (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    );
 
-const disabled = (): Refusal => new Refusal('USER_DISABLED', 'The user is disabled', { reason: 'user_disabled', word: 'user_disabled' });
+const disabled = (): Refusal =>
+  new Refusal('USER_DISABLED', 'The user is disabled', { reason: 'user_disabled', word: 'user_disabled' });
 const foreign = (): Refusal =>
-  new Refusal('FORBIDDEN', 'This credential may not act for another user', { reason: 'override_not_allowed', word: 'access_denied' });
+  new Refusal('FORBIDDEN', 'This credential may not act for another user', {
+    reason: 'override_not_allowed',
+    word: 'access_denied',
+  });
 
 async function ownUser(principal: Principal, directory: Directory): Promise<UserRecord> {
   // Keys that act for users run as `default` when nobody is named, even when a user minted them.
@@ -51,12 +59,18 @@ async function find(name: string, principal: Principal, directory: Directory): P
 }
 
 /** The one name that all sources agree on; undefined when none names anybody. */
-async function agreedName(sources: UserSources, principal: Principal, directory: Directory): Promise<string | undefined> {
+async function agreedName(
+  sources: UserSources,
+  principal: Principal,
+  directory: Directory,
+): Promise<string | undefined> {
   const { header, body } = sources;
   if (header === undefined || body === undefined || header === body) return header ?? body;
   const [a, b] = await Promise.all([find(header, principal, directory), find(body, principal, directory)]);
   if (a !== undefined && a.id === b?.id) return header;
-  throw new Refusal('INVALID_REQUEST', 'The x-alloy-userid header and username name different users', { reason: 'two_users' });
+  throw new Refusal('INVALID_REQUEST', 'The x-alloy-userid header and username name different users', {
+    reason: 'two_users',
+  });
 }
 
 export async function effectiveUser(

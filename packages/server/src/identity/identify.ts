@@ -53,7 +53,9 @@ function bearerToken(headers: IncomingHttpHeaders): string | undefined {
   const match = /^Bearer +([\x21-\x7e]{1,512})$/i.exec(authorization);
   if (match?.[1] !== undefined) return match[1];
   if (/^Bearer( |$)/i.test(authorization)) throw unauthorized('malformed_token');
-  throw new Refusal('INVALID_REQUEST', 'The Authorization header must be: Bearer <API key>', { reason: 'other_scheme' });
+  throw new Refusal('INVALID_REQUEST', 'The Authorization header must be: Bearer <API key>', {
+    reason: 'other_scheme',
+  });
 }
 
 function toPrincipal(found: FoundPrincipal): Principal {
@@ -90,11 +92,17 @@ export async function identifyToken(token: string, parts: IdentityParts): Promis
  * The principal of a request. `pathToken` is the token of `/mcp/{serverId}/{accessToken}`: beside it, an Authorization header would be a
  * second identity.
  */
-export async function identifyRequest(request: IdentityRequest, parts: IdentityParts, pathToken?: string): Promise<Principal> {
+export async function identifyRequest(
+  request: IdentityRequest,
+  parts: IdentityParts,
+  pathToken?: string,
+): Promise<Principal> {
   refuseDoubles(request.rawHeaders);
   const bearer = bearerToken(request.headers);
   if (pathToken !== undefined && bearer !== undefined) {
-    throw new Refusal('INVALID_REQUEST', 'Send either the token in the path or an Authorization header, not both', { reason: 'two_identities' });
+    throw new Refusal('INVALID_REQUEST', 'Send either the token in the path or an Authorization header, not both', {
+      reason: 'two_identities',
+    });
   }
   // No issuer can be configured yet, so no user token can be verified: it must not be ignored either.
   if (request.headers[names.userToken] !== undefined) throw unauthorized('user_token_unverifiable');

@@ -9,7 +9,8 @@ import { chooseCredential, connectorList, findConnector } from './catalog.ts';
 import { isObject } from './jsonrpc.ts';
 import type { UserCall } from './request.ts';
 
-export const connectorNotFound = (word = 'server_not_found'): Refusal => new Refusal('NOT_FOUND', 'Connector not found', { word });
+export const connectorNotFound = (word = 'server_not_found'): Refusal =>
+  new Refusal('NOT_FOUND', 'Connector not found', { word });
 export const actionNotFound = (): Refusal => new Refusal('NOT_FOUND', 'Action not found', { word: 'tool_not_found' });
 
 /** The connector, or the refusal that says no more than it must. */
@@ -23,20 +24,29 @@ export async function getConnector(call: UserCall, connectorId: string): Promise
 export async function getVisibleConnector(call: UserCall, connectorId: string): Promise<ConnectorRecord> {
   const connector = await getConnector(call, connectorId);
   const decision = decide(rulesOf(call), { connector: connectorId });
-  if (!decision.allowed) throw new Refusal('FORBIDDEN', decision.message, { reason: decision.reason, word: 'not_allowed' });
+  if (!decision.allowed)
+    throw new Refusal('FORBIDDEN', decision.message, { reason: decision.reason, word: 'not_allowed' });
   return connector;
 }
 
 /** What the upstream lists for this user; undefined when a credential is missing. */
-async function actionItems(call: UserCall, connector: ConnectorRecord, credentialId?: string): Promise<readonly ListItem[] | undefined> {
+async function actionItems(
+  call: UserCall,
+  connector: ConnectorRecord,
+  credentialId?: string,
+): Promise<readonly ListItem[] | undefined> {
   const choice = await chooseCredential(call, connector, credentialId);
   return (await connectorList(call, 'tools', connector, choice))?.items;
 }
 
 export const noCredentials = (call: UserCall, connector: ConnectorRecord): Refusal =>
-  new Refusal('CREDENTIALS_REQUIRED', `No credentials found for ${call.user.record.username} on connector ${connector.id}`, {
-    reason: 'credential_missing',
-  });
+  new Refusal(
+    'CREDENTIALS_REQUIRED',
+    `No credentials found for ${call.user.record.username} on connector ${connector.id}`,
+    {
+      reason: 'credential_missing',
+    },
+  );
 
 /** Actions that the user may execute. Throws CREDENTIALS_REQUIRED when the upstream cannot be asked without one. */
 export async function listActions(call: UserCall, connector: ConnectorRecord): Promise<ListItem[]> {
@@ -50,7 +60,12 @@ export async function listActions(call: UserCall, connector: ConnectorRecord): P
  * The action by its own name; null when the upstream cannot be asked for want of a credential. Does not decide: a restricted action must be
  * refused as such by the pipeline.
  */
-export async function findAction(call: UserCall, connector: ConnectorRecord, actionId: string, credentialId?: string): Promise<ListItem | null> {
+export async function findAction(
+  call: UserCall,
+  connector: ConnectorRecord,
+  actionId: string,
+  credentialId?: string,
+): Promise<ListItem | null> {
   const items = await actionItems(call, connector, credentialId);
   if (items === undefined) return null;
   const item = items.find((candidate) => candidate['name'] === actionId);
@@ -58,7 +73,8 @@ export async function findAction(call: UserCall, connector: ConnectorRecord, act
   return item;
 }
 
-export const isReadOnly = (item: ListItem): boolean => isObject(item['annotations']) && item['annotations']['readOnlyHint'] === true;
+export const isReadOnly = (item: ListItem): boolean =>
+  isObject(item['annotations']) && item['annotations']['readOnlyHint'] === true;
 export const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
 
 /** How an action is shown in lists. */

@@ -44,7 +44,11 @@ const relayedCodes = new Set([-32600, -32601, -32602, -32603]);
 /** An upstream needs what the caller did not declare: the modern era has an error for it, an older client only reads about it. */
 function ofMissingCapability(failure: UpstreamFailure, call: UserCall): Answer {
   const { message = '', data } = failure.rpc ?? {};
-  const outcome: CallOutcome = { outcome: 'tool_error', reason: 'rpc -32021', upstreamStatus: failure.status ?? undefined };
+  const outcome: CallOutcome = {
+    outcome: 'tool_error',
+    reason: 'rpc -32021',
+    upstreamStatus: failure.status ?? undefined,
+  };
   if (call.era === 'legacy') {
     return { ...resultAnswer({ content: [{ type: 'text', text: message }], isError: true }), outcome };
   }
@@ -59,16 +63,29 @@ const gatewayWords = new Set(['code', 'requestId', 'executed', 'retryable', 'ret
 /** An upstream's error data without what would pass for ours. Its own numbers and other fields stay. */
 function foreignData(data: unknown): Record<string, unknown> | undefined {
   if (!isObject(data)) return undefined;
-  return Object.fromEntries(Object.entries(data).filter(([key, value]) => !gatewayWords.has(key) || (key === 'code' && typeof value !== 'string')));
+  return Object.fromEntries(
+    Object.entries(data).filter(
+      ([key, value]) => !gatewayWords.has(key) || (key === 'code' && typeof value !== 'string'),
+    ),
+  );
 }
 
 /** The upstream wants the user to open a page first: a session that can show one is told so, everybody else reads the address. */
 function ofUrlElicitation(failure: UpstreamFailure, call: UserCall): Answer {
   const { message = '', data } = failure.rpc ?? {};
-  const outcome: CallOutcome = { outcome: 'tool_error', reason: 'rpc -32042', upstreamStatus: failure.status ?? undefined };
+  const outcome: CallOutcome = {
+    outcome: 'tool_error',
+    reason: 'rpc -32042',
+    upstreamStatus: failure.status ?? undefined,
+  };
   const declared = call.session?.capabilities['elicitation'];
   if (isObject(declared) && Object.hasOwn(declared, 'url') && isObject(data)) {
-    return { result: {}, error: new RpcError(-32042, message, { data: foreignData(data) ?? {} }), outcome, keep: 'released' };
+    return {
+      result: {},
+      error: new RpcError(-32042, message, { data: foreignData(data) ?? {} }),
+      outcome,
+      keep: 'released',
+    };
   }
   const pages = isObject(data) && Array.isArray(data['elicitations']) ? (data['elicitations'] as unknown[]) : [];
   const urls = pages.flatMap((page) => (isObject(page) && typeof page['url'] === 'string' ? [page['url']] : []));
@@ -87,61 +104,101 @@ function ofRpc(failure: UpstreamFailure, call: UserCall): Answer {
   const error = new RpcError(isKnown ? code : code === -32002 ? -32602 : -32603, message, {
     ...(data && { data }),
   });
-  return { result: {}, error, outcome: { outcome: 'tool_error', reason: `rpc ${code}`, upstreamStatus: failure.status ?? undefined }, keep: 'done' };
+  return {
+    result: {},
+    error,
+    outcome: { outcome: 'tool_error', reason: `rpc ${code}`, upstreamStatus: failure.status ?? undefined },
+    keep: 'done',
+  };
 }
+
+/** What was really waited: a probe or a handshake gives up before the call's own deadline. */
+const waitedMs = (clock: CallClock): number => (clock.signal.aborted ? clock.timeoutMs : clock.elapsedMs());
 
 function refusalOf(failure: UpstreamFailure, call: UserCall, connectorId: string, clock: CallClock): Refusal {
   const { executed, retryAfterMs } = failure;
   const reason = `upstream_${failure.kind}`;
   switch (failure.kind) {
     case 'unreachable':
-      return new Refusal('UPSTREAM_UNREACHABLE', 'Upstream unreachable', { reason, executed, word: 'upstream_unreachable' });
-    case 'timeout':
-      return new Refusal('UPSTREAM_TIMEOUT', `Upstream timed out after ${clock.timeoutMs} ms`, { reason, executed });
-    case 'unauthorized':
-      return new Refusal('REAUTH_REQUIRED', `The credentials of ${call.user.record.username} for connector ${connectorId} are no longer accepted`, {
+      return new Refusal('UPSTREAM_UNREACHABLE', 'Upstream unreachable', {
         reason,
         executed,
+        word: 'upstream_unreachable',
       });
+    case 'timeout':
+      return new Refusal('UPSTREAM_TIMEOUT', `Upstream timed out after ${waitedMs(clock)} ms`, { reason, executed });
+    case 'unauthorized':
+      return new Refusal(
+        'REAUTH_REQUIRED',
+        `The credentials of ${call.user.record.username} for connector ${connectorId} are no longer accepted`,
+        {
+          reason,
+          executed,
+        },
+      );
     case 'forbidden':
       return new Refusal('UPSTREAM_ERROR', 'Upstream refused access', { reason, executed });
     case 'rate_limited':
-      return new Refusal('UPSTREAM_ERROR', 'Upstream limits requests', { reason, executed, retryAfterMs: retryAfterMs ?? 1000 });
+      return new Refusal('UPSTREAM_ERROR', 'Upstream limits requests', {
+        reason,
+        executed,
+        retryAfterMs: retryAfterMs ?? 1000,
+      });
     case 'wrong_era':
     case 'session_lost':
-      return new Refusal('UPSTREAM_ERROR', 'Upstream does not accept MCP requests at this address', { reason, executed });
+      return new Refusal('UPSTREAM_ERROR', 'Upstream does not accept MCP requests at this address', {
+        reason,
+        executed,
+      });
     default:
       return new Refusal('UPSTREAM_ERROR', 'Upstream failed', { reason, executed, retryAfterMs });
   }
 }
 
 /** Whatever was thrown on the way, as the answer of the call. Only our own refusals and protocol errors keep their words. */
-export function answerOfFailure(error: unknown, call: UserCall, connectorId: string | undefined, clock: CallClock): Answer {
+export function answerOfFailure(
+  error: unknown,
+  call: UserCall,
+  connectorId: string | undefined,
+  clock: CallClock,
+): Answer {
   if (error instanceof UpstreamFailure) {
     if (error.kind === 'rpc') return ofRpc(error, call);
     return ofRefusal(refusalOf(error, call, connectorId ?? '', clock));
   }
   if (error instanceof InjectError) {
     return ofRefusal(
-      new Refusal('CREDENTIALS_REQUIRED', `No credentials found for ${call.user.record.username} on connector ${connectorId ?? ''}`, {
-        reason: 'secret_missing',
-      }),
+      new Refusal(
+        'CREDENTIALS_REQUIRED',
+        `No credentials found for ${call.user.record.username} on connector ${connectorId ?? ''}`,
+        {
+          reason: 'secret_missing',
+        },
+      ),
     );
   }
   if (error instanceof Refusal) return ofRefusal(error);
-  if (error instanceof RpcError) return { result: {}, error, outcome: { outcome: 'tool_error', reason: `rpc ${error.code}` }, keep: 'done' };
+  if (error instanceof RpcError)
+    return { result: {}, error, outcome: { outcome: 'tool_error', reason: `rpc ${error.code}` }, keep: 'done' };
   call.parts.log.error(
     { requestId: call.requestId, name: error instanceof Error ? error.name : typeof error },
     'call_failed_unexpectedly',
   );
-  if (error instanceof Error) call.parts.log.debug({ requestId: call.requestId, stack: error.stack?.split('\n').slice(1, 6) }, 'call_failed_at');
+  if (error instanceof Error)
+    call.parts.log.debug({ requestId: call.requestId, stack: error.stack?.split('\n').slice(1, 6) }, 'call_failed_at');
   return ofRefusal(new Refusal('INTERNAL_ERROR', 'Internal error', { reason: 'internal' }));
 }
 
 interface StoredAnswer {
   v: 1;
   result?: Record<string, unknown>;
-  refusal?: { code: Refusal['code']; message: string; reason: string; executed: Refusal['executed']; retryAfterMs?: number };
+  refusal?: {
+    code: Refusal['code'];
+    message: string;
+    reason: string;
+    executed: Refusal['executed'];
+    retryAfterMs?: number;
+  };
   rpc?: { code: number; message: string; data?: Record<string, unknown> };
   outcome: CallOutcome['outcome'];
 }

@@ -7,7 +7,7 @@ import { redactText } from '../audit/redact.ts';
 import type { Upstream } from '../connectors/backend.ts';
 import { openUpstream } from '../connectors/forward.ts';
 import { findDataKey } from '../credentials/find-data-key.ts';
-import type { CallOutcome, CallIntent, ClaimPlace, StandingClaim } from '../db/hot-path.ts';
+import type { CallIntent, CallOutcome, ClaimPlace, StandingClaim } from '../db/hot-path.ts';
 import type { ConnectorRecord, CredentialRecord } from '../identity/records.ts';
 import { newId } from '../ids.ts';
 import { limitHeaders, type Permit } from '../rate-limits/take.ts';
@@ -40,16 +40,27 @@ export interface Step {
 }
 
 const noCredentials = (call: UserCall, connector: ConnectorRecord): Refusal =>
-  new Refusal('CREDENTIALS_REQUIRED', `No credentials found for ${call.user.record.username} on connector ${connector.id}`, {
-    reason: 'credential_missing',
-  });
+  new Refusal(
+    'CREDENTIALS_REQUIRED',
+    `No credentials found for ${call.user.record.username} on connector ${connector.id}`,
+    {
+      reason: 'credential_missing',
+    },
+  );
 const reauth = (call: UserCall, connector: ConnectorRecord): Refusal =>
-  new Refusal('REAUTH_REQUIRED', `The credentials of ${call.user.record.username} for connector ${connector.id} are no longer accepted`, {
-    reason: 'credential_dead',
-  });
+  new Refusal(
+    'REAUTH_REQUIRED',
+    `The credentials of ${call.user.record.username} for connector ${connector.id} are no longer accepted`,
+    {
+      reason: 'credential_dead',
+    },
+  );
 
 /** One call of the effective user. `plan` finds the step once the user is known; it may throw RpcError or Refusal. */
-export async function runCall(request: CallRequest, plan: (call: UserCall) => Promise<Step>): Promise<{ call: UserCall; answer: Answer }> {
+export async function runCall(
+  request: CallRequest,
+  plan: (call: UserCall) => Promise<Step>,
+): Promise<{ call: UserCall; answer: Answer }> {
   const call = await resolveCaller(request, true);
   const permit = await takePermit(call);
   const leave = call.parts.limits.enter(call.principal.accountId, call.user.record.id);
@@ -84,7 +95,9 @@ function decideStep(call: UserCall, step: Step): Refusal | undefined {
   if (step.target === null) return undefined;
   const { connector, action } = step.target;
   const decision = decide(rulesOf(call), { connector: connector.id, action });
-  return decision.allowed ? undefined : new Refusal('FORBIDDEN', decision.message, { reason: decision.reason, word: 'not_allowed' });
+  return decision.allowed
+    ? undefined
+    : new Refusal('FORBIDDEN', decision.message, { reason: decision.reason, word: 'not_allowed' });
 }
 
 function intentOf(call: UserCall, step: Step, leaseMs: number): CallIntent {
@@ -132,7 +145,10 @@ async function runLocal(call: UserCall, step: Step): Promise<Answer> {
   } finally {
     clock.stop();
   }
-  await call.parts.journal.begin({ ...intentOf(call, step, 0), completed: { ...answer.outcome, latencyMs: clock.elapsedMs() } });
+  await call.parts.journal.begin({
+    ...intentOf(call, step, 0),
+    completed: { ...answer.outcome, latencyMs: clock.elapsedMs() },
+  });
   return answer;
 }
 
@@ -141,11 +157,17 @@ async function runJournaled(call: UserCall, step: Step): Promise<Answer> {
   const intent = intentOf(call, step, step.timeoutMs + 10_000);
   // Not the lane: a repetition may come another way, with a progress token or in a session, and is the same call all the same.
   const scope = call.server?.id ?? (call.lane === 'rest' ? 'rest' : 'mcp');
-  const place: ClaimPlace | undefined = idempotencyKey === undefined ? undefined : { user: call.user.record.id, scope, key: idempotencyKey };
+  const place: ClaimPlace | undefined =
+    idempotencyKey === undefined ? undefined : { user: call.user.record.id, scope, key: idempotencyKey };
   const credential = await pickCredential(call, step);
   if (credential !== null && !(credential instanceof Refusal)) intent.credentialId = credential.id;
   if (place !== undefined) {
-    const fingerprint = parts.keyring.digest('call', step.label, canonicalJson(step.input), step.target?.connector.id ?? '');
+    const fingerprint = parts.keyring.digest(
+      'call',
+      step.label,
+      canonicalJson(step.input),
+      step.target?.connector.id ?? '',
+    );
     intent.claim = { ...place, fingerprint };
   }
   const standing = await parts.journal.begin(intent);
@@ -172,9 +194,20 @@ async function runJournaled(call: UserCall, step: Step): Promise<Answer> {
   return answer;
 }
 
-async function runStep(call: UserCall, step: Step, credential: CredentialRecord | null, signal: AbortSignal): Promise<Answer> {
+async function runStep(
+  call: UserCall,
+  step: Step,
+  credential: CredentialRecord | null,
+  signal: AbortSignal,
+): Promise<Answer> {
   if (step.target === null || step.credential.use === 'none') return step.run(null, signal, call);
-  const upstream = await openUpstream(call.parts.vault, step.target.connector, call.user.record, credential, call.session);
+  const upstream = await openUpstream(
+    call.parts.vault,
+    step.target.connector,
+    call.user.record,
+    credential,
+    call.session,
+  );
   return step.run(upstream, signal, call);
 }
 
@@ -195,7 +228,12 @@ async function pickCredential(call: UserCall, step: Step): Promise<CredentialRec
   }
 }
 
-async function sealed(call: UserCall, place: ClaimPlace, credential: CredentialRecord | Refusal | null, answer: Answer): Promise<Uint8Array | undefined> {
+async function sealed(
+  call: UserCall,
+  place: ClaimPlace,
+  credential: CredentialRecord | Refusal | null,
+  answer: Answer,
+): Promise<Uint8Array | undefined> {
   if (answer.keep !== 'done') return undefined;
   const bytes = encodeAnswer(answer);
   if (bytes === undefined) return undefined;
@@ -221,19 +259,29 @@ function claimEnd(answer: Answer, bytes: Uint8Array | undefined) {
 async function replay(call: UserCall, place: ClaimPlace | undefined, standing: StandingClaim): Promise<Answer> {
   switch (standing.state) {
     case 'running':
-      throw new Refusal('IDEMPOTENCY_IN_PROGRESS', 'The first call with this Idempotency-Key is still running', { retryAfterMs: 1000 });
+      throw new Refusal('IDEMPOTENCY_IN_PROGRESS', 'The first call with this Idempotency-Key is still running', {
+        retryAfterMs: 1000,
+      });
     case 'mismatch':
       throw new Refusal('IDEMPOTENCY_MISMATCH', 'This Idempotency-Key was used for another call');
     case 'unknown':
-      throw new Refusal('OUTCOME_UNKNOWN', 'Outcome unknown: the first call with this Idempotency-Key did not report back and is not repeated');
+      throw new Refusal(
+        'OUTCOME_UNKNOWN',
+        'Outcome unknown: the first call with this Idempotency-Key did not report back and is not repeated',
+      );
     case 'done': {
       const account = call.principal.accountId;
       const bytes =
         standing.answer &&
         place &&
-        (await call.parts.vault.openAnswer({ account, ...place }, standing.answer, (id) => findDataKey(call.parts.db, account, place.user, id)));
+        (await call.parts.vault.openAnswer({ account, ...place }, standing.answer, (id) =>
+          findDataKey(call.parts.db, account, place.user, id),
+        ));
       if (bytes === undefined) {
-        throw new Refusal('ANSWER_NOT_KEPT', 'The first call with this Idempotency-Key ran once; its answer was not kept');
+        throw new Refusal(
+          'ANSWER_NOT_KEPT',
+          'The first call with this Idempotency-Key ran once; its answer was not kept',
+        );
       }
       call.replyHeaders['idempotent-replayed'] = 'true';
       const answer = decodeAnswer(bytes);

@@ -26,7 +26,8 @@ export async function resolveCaller(request: CallRequest, isJournaled: boolean):
     const user = await effectiveUser(principal, sources, { onUnknownUser, strict }, parts.directory);
     const call: UserCall = { ...request, user };
     const admission = decideServerUser(rulesOf(call));
-    if (!admission.allowed) throw new Refusal('FORBIDDEN', admission.message, { reason: admission.reason, word: 'not_allowed' });
+    if (!admission.allowed)
+      throw new Refusal('FORBIDDEN', admission.message, { reason: admission.reason, word: 'not_allowed' });
     if (user.fallback !== null) request.replyHeaders[headers.userFallback] = user.fallback.fallback;
     if (named !== undefined && (!isJournaled || user.fallback !== null)) {
       noteEvent(request, {

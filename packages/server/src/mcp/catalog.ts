@@ -33,7 +33,11 @@ export async function findConnector(call: UserCall, connectorId: string): Promis
   return given === null || given.includes(connectorId) ? connector : undefined;
 }
 
-export async function chooseCredential(call: UserCall, connector: ConnectorRecord, argument?: string): Promise<CredentialChoice> {
+export async function chooseCredential(
+  call: UserCall,
+  connector: ConnectorRecord,
+  argument?: string,
+): Promise<CredentialChoice> {
   const own = await call.parts.directory.credentials(call.principal.accountId, call.user.record.id);
   return resolveCredential(connector, own, { argument, header: call.credentialHeader });
 }
@@ -108,17 +112,29 @@ export async function listPublished(call: UserCall, kind: ListKind): Promise<Lis
   const present = parts.flatMap(({ connector, list }) => (list === undefined ? [] : [{ connector, list }]));
   const missing = parts.filter(({ list }) => list === undefined).map(({ connector }) => connector.id);
   const ttlMs = missing.length > 0 ? 0 : Math.min(60_000, ...present.map(({ list }) => list.ttlMs));
-  return { items: present.flatMap(({ connector, list }) => publish(call, kind, connector, list)), ttlMs, unavailable: missing };
+  return {
+    items: present.flatMap(({ connector, list }) => publish(call, kind, connector, list)),
+    ttlMs,
+    unavailable: missing,
+  };
 }
 
 /**
  * The tool or prompt that a published name stands for, whether or not the user may use it. Only connectors whose id the name begins with
  * are asked.
  */
-export async function findPublished(call: UserCall, kind: 'tools' | 'prompts', published: string): Promise<CatalogEntry | undefined> {
+export async function findPublished(
+  call: UserCall,
+  kind: 'tools' | 'prompts',
+  published: string,
+): Promise<CatalogEntry | undefined> {
   const connectors = await serverConnectors(call);
   const prefix = prefixOf(call);
-  const ids = candidateConnectors(published, connectors.map(({ id }) => id), prefix);
+  const ids = candidateConnectors(
+    published,
+    connectors.map(({ id }) => id),
+    prefix,
+  );
   for (const id of ids) {
     const connector = connectors.find((candidate) => candidate.id === id);
     if (connector === undefined) continue;

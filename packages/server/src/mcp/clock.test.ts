@@ -25,6 +25,7 @@ describe('the clock of a call', () => {
     const { signal } = startClock(1_000, caller.signal);
     caller.abort();
     expect((signal.reason as Error).name).toBe('AbortError');
+    expect((startClock(1_000, AbortSignal.abort()).signal.reason as Error).name).toBe('AbortError');
   });
 
   it('stands still while a person is asked, however many questions overlap', () => {
@@ -56,11 +57,14 @@ describe('the clock of a call', () => {
   });
 
   it('never fires after it was stopped, and is found by its signal', () => {
-    const clock = startClock(1_000, null);
+    const caller = new AbortController();
+    const clock = startClock(1_000, caller.signal);
     expect(clockOf(clock.signal)).toBe(clock);
+    expect(clockOf(caller.signal)).toBeUndefined();
     const release = clock.hold();
     clock.stop();
     release();
+    caller.abort();
     vi.advanceTimersByTime(10_000);
     expect(clock.signal.aborted).toBe(false);
   });

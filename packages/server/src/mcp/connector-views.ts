@@ -1,18 +1,20 @@
 // Upstreams as management shows them: state as last seen and the tools a user's credential would list. For people, not for calls.
+
+import { UpstreamFailure } from '../connectors/backend.ts';
+import { keyFor, needsNoCredential, openUpstream } from '../connectors/forward.ts';
+import type { ConnectorViews, Upstreams } from '../connectors/upstreams.ts';
 import { resolveCredential } from '../credentials/resolve.ts';
 import type { Vault } from '../credentials/vault.ts';
 import type { Directory } from '../identity/directory.ts';
 import type { UserRecord } from '../identity/records.ts';
 import { notFound, Refusal, userNotFound } from '../refusal.ts';
-import { UpstreamFailure } from '../connectors/backend.ts';
-import { keyFor, needsNoCredential, openUpstream } from '../connectors/forward.ts';
-import type { ConnectorViews, Upstreams } from '../connectors/upstreams.ts';
 
 function refusalOf(failure: UpstreamFailure): Refusal {
   const reason = `upstream_${failure.kind}`;
   if (failure.kind === 'unreachable') return new Refusal('UPSTREAM_UNREACHABLE', 'Upstream unreachable', { reason });
   if (failure.kind === 'timeout') return new Refusal('UPSTREAM_TIMEOUT', 'Upstream timed out', { reason });
-  if (failure.kind === 'unauthorized') return new Refusal('REAUTH_REQUIRED', 'The upstream refuses the credential', { reason });
+  if (failure.kind === 'unauthorized')
+    return new Refusal('REAUTH_REQUIRED', 'The upstream refuses the credential', { reason });
   return new Refusal('UPSTREAM_ERROR', 'Upstream failed', { reason, retryAfterMs: failure.retryAfterMs });
 }
 
@@ -40,7 +42,10 @@ export function createConnectorViews(directory: Directory, carriers: Upstreams, 
     async tools(accountId, connectorId, userRef, { fresh }) {
       const { connector, user, credential } = await locate(accountId, connectorId, userRef);
       if (credential === null && !needsNoCredential(connector)) {
-        const whose = user === null ? 'Connector needs a credential: name a user with ?userId=' : `No credentials found for ${user.username} on connector ${connectorId}`;
+        const whose =
+          user === null
+            ? 'Connector needs a credential: name a user with ?userId='
+            : `No credentials found for ${user.username} on connector ${connectorId}`;
         throw new Refusal('CREDENTIALS_REQUIRED', whose);
       }
       const prepare = () => openUpstream(vault, connector, user, credential);

@@ -3,7 +3,7 @@
 import { Refusal } from '../refusal.ts';
 import type { Inbound } from './gate.ts';
 import { type RequestId, RpcError } from './jsonrpc.ts';
-import { callTool, discover, getPrompt, initialize, listItems, type LaneRelay, ping } from './methods.ts';
+import { callTool, discover, getPrompt, initialize, type LaneRelay, listItems, ping } from './methods.ts';
 import type { CallRequest } from './request.ts';
 import { complete, readResource } from './resources.ts';
 import { refusalToRpc } from './result.ts';
@@ -11,7 +11,12 @@ import { refusalToRpc } from './result.ts';
 type Params = Record<string, unknown>;
 
 /** The answer of a method. Throws RpcError. Shared with the SDK lane's handlers. */
-export function runRequest(request: CallRequest, method: string, params: Params, lane: LaneRelay = {}): Promise<Record<string, unknown>> {
+export function runRequest(
+  request: CallRequest,
+  method: string,
+  params: Params,
+  lane: LaneRelay = {},
+): Promise<Record<string, unknown>> {
   switch (method) {
     case 'initialize':
       return initialize(request, params, { hasStream: false });
@@ -46,9 +51,20 @@ export function toRpcError(error: unknown, request: Pick<CallRequest, 'requestId
   if (error instanceof RpcError) return error;
   if (error instanceof Refusal) return refusalToRpc(error, request.requestId);
   const isDown = error instanceof Error && error.name === 'DatabaseUnavailable';
-  if (isDown) return refusalToRpc(new Refusal('UNAVAILABLE', 'The gateway cannot serve now', { retryAfterMs: 1000 }), request.requestId);
-  request.parts.log.error({ requestId: request.requestId, name: error instanceof Error ? error.name : typeof error }, 'mcp_request_failed');
-  if (error instanceof Error) request.parts.log.debug({ requestId: request.requestId, at: error.stack?.split('\n').slice(1, 6) }, 'mcp_request_failed_at');
+  if (isDown)
+    return refusalToRpc(
+      new Refusal('UNAVAILABLE', 'The gateway cannot serve now', { retryAfterMs: 1000 }),
+      request.requestId,
+    );
+  request.parts.log.error(
+    { requestId: request.requestId, name: error instanceof Error ? error.name : typeof error },
+    'mcp_request_failed',
+  );
+  if (error instanceof Error)
+    request.parts.log.debug(
+      { requestId: request.requestId, at: error.stack?.split('\n').slice(1, 6) },
+      'mcp_request_failed_at',
+    );
   return new RpcError(-32603, 'Internal error', { data: { code: 'INTERNAL_ERROR', requestId: request.requestId } });
 }
 
@@ -64,7 +80,10 @@ export const errorAnswer = (id: RequestId | null, error: RpcError, requestId: st
   body: { jsonrpc: '2.0', id, error: { code: error.code, message: error.message, data: { requestId, ...error.data } } },
 });
 
-export async function answerDirect(request: CallRequest, inbound: Extract<Inbound, { kind: 'request' }>): Promise<DirectAnswer> {
+export async function answerDirect(
+  request: CallRequest,
+  inbound: Extract<Inbound, { kind: 'request' }>,
+): Promise<DirectAnswer> {
   try {
     const result = await runRequest(request, inbound.method, inbound.params);
     return { status: 200, body: { jsonrpc: '2.0', id: inbound.id, result } };

@@ -11,11 +11,11 @@ import { Refusal } from '../refusal.ts';
 import { resolveCaller } from './caller.ts';
 import { visibleConnectors } from './catalog.ts';
 import { answerDirect, type DirectAnswer, errorAnswer, toRpcError } from './direct-lane.ts';
+import type { SdkLane } from './exchange.ts';
 import { checkMediaType, GateRefusal, type HeaderReader, type Inbound, readInbound } from './gate.ts';
 import { idOf, isObject, RpcError } from './jsonrpc.ts';
 import { chooseLane } from './lane.ts';
 import type { CallRequest } from './request.ts';
-import type { SdkLane } from './exchange.ts';
 
 const maxBatch = 20;
 const batchVersion = '2025-03-26';
@@ -53,27 +53,46 @@ function idempotencyKeyOf(header: HeaderReader, inbound: Inbound): string | unde
   const key = header(names.idempotencyKey) ?? meta['mcp-valet/idempotencyKey'];
   if (key === undefined) return undefined;
   if (typeof key === 'string' && keyGrammar.test(key)) return key;
-  throw new GateRefusal(new RpcError(400, 'Idempotency-Key must be 1-255 visible ASCII characters', { status: 400, data: { code: 'INVALID_REQUEST' } }), inbound.id);
+  throw new GateRefusal(
+    new RpcError(400, 'Idempotency-Key must be 1-255 visible ASCII characters', {
+      status: 400,
+      data: { code: 'INVALID_REQUEST' },
+    }),
+    inbound.id,
+  );
 }
 
-function send(reply: FastifyReply, request: Pick<CallRequest, 'replyHeaders'> | undefined, answer: DirectAnswer | DirectAnswer[]): FastifyReply {
+function send(
+  reply: FastifyReply,
+  request: Pick<CallRequest, 'replyHeaders'> | undefined,
+  answer: DirectAnswer | DirectAnswer[],
+): FastifyReply {
   const single = Array.isArray(answer) ? undefined : answer;
   const status = single?.status ?? 200;
   reply.headers(request?.replyHeaders ?? {});
-  if (single?.retryAfterMs !== undefined) reply.header('retry-after', String(Math.max(1, Math.ceil(single.retryAfterMs / 1000))));
+  if (single?.retryAfterMs !== undefined)
+    reply.header('retry-after', String(Math.max(1, Math.ceil(single.retryAfterMs / 1000))));
   if (status >= 400) reply.header(names.shouldRetry, String(status === 429 || status === 503));
   const body = Array.isArray(answer) ? answer.map((each) => each.body) : answer.body;
   return reply.code(status).header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(body));
 }
 
 /** The server that path and header name; null for the aggregate endpoint. The same 404 for a missing and a foreign one. */
-async function findServer(parts: Parts, principal: Principal, pathId: string | undefined, headerId: string | undefined): Promise<ServerRecord | null> {
+async function findServer(
+  parts: Parts,
+  principal: Principal,
+  pathId: string | undefined,
+  headerId: string | undefined,
+): Promise<ServerRecord | null> {
   if (pathId !== undefined && headerId !== undefined && pathId !== headerId) {
-    throw new Refusal('INVALID_REQUEST', 'x-mcp-server-id differs from the server in the path', { reason: 'two_servers' });
+    throw new Refusal('INVALID_REQUEST', 'x-mcp-server-id differs from the server in the path', {
+      reason: 'two_servers',
+    });
   }
   const id = pathId ?? headerId;
   if (id === undefined) return null;
-  if (principal.serverId !== null && principal.serverId !== id) throw new Refusal('UNAUTHORIZED', 'Missing or invalid credential', { reason: 'other_server' });
+  if (principal.serverId !== null && principal.serverId !== id)
+    throw new Refusal('UNAUTHORIZED', 'Missing or invalid credential', { reason: 'other_server' });
   const server = id.length <= 128 ? await parts.directory.server(principal.accountId, id) : undefined;
   if (server === undefined) throw new Refusal('NOT_FOUND', 'Server not found', { reason: 'server_not_found' });
   return server;
@@ -90,11 +109,20 @@ export function mcpEndpoints(parts: Parts, sdkLane: SdkLane, forceLane?: 'direct
       const header = headerReader(request);
       if (request.method !== 'POST' && header('mcp-session-id') === undefined) {
         reply.header('allow', 'POST, GET, DELETE');
-        throw new GateRefusal(new RpcError(405, 'Use POST; GET and DELETE need a session id', { status: 405, data: { code: 'METHOD_NOT_ALLOWED' } }));
+        throw new GateRefusal(
+          new RpcError(405, 'Use POST; GET and DELETE need a session id', {
+            status: 405,
+            data: { code: 'METHOD_NOT_ALLOWED' },
+          }),
+        );
       }
       const { accessToken } = request.params as McpParams;
       try {
-        const principal = await identifyRequest({ headers: request.headers, rawHeaders: request.raw.rawHeaders }, parts, accessToken);
+        const principal = await identifyRequest(
+          { headers: request.headers, rawHeaders: request.raw.rawHeaders },
+          parts,
+          accessToken,
+        );
         // A server's token is only good in its URL: as a bearer it would travel where the URL's own rules do not hold.
         if (principal.kind === 'url' && accessToken === undefined) throw unauthorized('token_in_wrong_place');
         request.valetPrincipal = principal;
@@ -110,15 +138,29 @@ export function mcpEndpoints(parts: Parts, sdkLane: SdkLane, forceLane?: 'direct
       if (error instanceof GateRefusal) return send(reply, undefined, errorAnswer(error.id, error.error, requestId));
       const code = isObject(error) ? error['code'] : undefined;
       if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-        const tooLarge = new RpcError(413, 'The body is over the limit', { status: 413, data: { code: 'PAYLOAD_TOO_LARGE' } });
+        const tooLarge = new RpcError(413, 'The body is over the limit', {
+          status: 413,
+          data: { code: 'PAYLOAD_TOO_LARGE' },
+        });
         return send(reply, undefined, errorAnswer(null, tooLarge, requestId));
       }
       if (typeof code === 'string' && code.startsWith('FST_ERR_CTP')) {
-        return send(reply, undefined, errorAnswer(null, new RpcError(-32700, 'The body cannot be read', { status: 400 }), requestId));
+        return send(
+          reply,
+          undefined,
+          errorAnswer(null, new RpcError(-32700, 'The body cannot be read', { status: 400 }), requestId),
+        );
       }
       const rpc = toRpcError(error, { requestId, parts });
       // The one refusal that has a status of its own here: a path that names no server of this account.
-      const status = error instanceof Refusal && error.code === 'NOT_FOUND' ? 404 : error instanceof Refusal ? rpc.status : rpc.status === 200 ? 500 : rpc.status;
+      const status =
+        error instanceof Refusal && error.code === 'NOT_FOUND'
+          ? 404
+          : error instanceof Refusal
+            ? rpc.status
+            : rpc.status === 200
+              ? 500
+              : rpc.status;
       return send(reply, undefined, { ...errorAnswer(null, rpc, requestId), status });
     });
 
@@ -145,9 +187,18 @@ export function mcpEndpoints(parts: Parts, sdkLane: SdkLane, forceLane?: 'direct
       });
       const sessionId = header('mcp-session-id');
       const toSdk = (call: CallRequest, inbound: Parameters<SdkLane['serve']>[0]['inbound']): Promise<void> => {
-        const preset = Object.fromEntries(Object.entries(reply.getHeaders()).map(([name, value]) => [name, String(value)]));
+        const preset = Object.fromEntries(
+          Object.entries(reply.getHeaders()).map(([name, value]) => [name, String(value)]),
+        );
         reply.hijack();
-        return sdkLane.serve({ request: call, inbound, sessionId, raw: request.raw, response: reply.raw, headers: preset });
+        return sdkLane.serve({
+          request: call,
+          inbound,
+          sessionId,
+          raw: request.raw,
+          response: reply.raw,
+          headers: preset,
+        });
       };
       if (request.method !== 'POST') {
         await toSdk(base('legacy', 'sdk'), { kind: 'session', method: request.method === 'GET' ? 'GET' : 'DELETE' });
@@ -172,7 +223,11 @@ export function mcpEndpoints(parts: Parts, sdkLane: SdkLane, forceLane?: 'direct
           await toSdk({ ...call, lane: 'sdk' }, inbound);
           return reply;
         case 'response':
-          if (!hasSession) throw new GateRefusal(new RpcError(-32600, 'A response needs the session that asked', { status: 400 }), idOf(inbound.body));
+          if (!hasSession)
+            throw new GateRefusal(
+              new RpcError(-32600, 'A response needs the session that asked', { status: 400 }),
+              idOf(inbound.body),
+            );
           await toSdk({ ...call, lane: 'sdk' }, inbound);
           return reply;
         case 'batch': {
@@ -194,17 +249,23 @@ export function mcpEndpoints(parts: Parts, sdkLane: SdkLane, forceLane?: 'direct
 }
 
 async function refuseSignIn(parts: Parts, request: FastifyRequest, reply: FastifyReply, error: Refusal): Promise<void> {
-  const wasSent = request.headers.authorization !== undefined || (request.params as McpParams).accessToken !== undefined;
+  const wasSent =
+    request.headers.authorization !== undefined || (request.params as McpParams).accessToken !== undefined;
   reply.header('www-authenticate', wasSent ? 'Bearer error="invalid_token"' : 'Bearer');
   await parts.trail.signInFailed({ address: request.ip, requestId: request.id, reason: error.reason });
 }
 
 /** Batches of revision 2025-03-26: each element passes the gate and costs what it costs alone; notifications have no answer. */
-async function answerBatch(call: CallRequest, elements: readonly unknown[], header: HeaderReader): Promise<DirectAnswer[]> {
+async function answerBatch(
+  call: CallRequest,
+  elements: readonly unknown[],
+  header: HeaderReader,
+): Promise<DirectAnswer[]> {
   if (header('mcp-protocol-version') !== batchVersion) {
     throw new GateRefusal(new RpcError(-32600, `Batches need MCP-Protocol-Version: ${batchVersion}`, { status: 400 }));
   }
-  if (elements.length > maxBatch) throw new GateRefusal(new RpcError(-32600, `At most ${maxBatch} messages per batch`, { status: 400 }));
+  if (elements.length > maxBatch)
+    throw new GateRefusal(new RpcError(-32600, `At most ${maxBatch} messages per batch`, { status: 400 }));
   const answers: DirectAnswer[] = [];
   for (const element of elements) {
     try {

@@ -31,7 +31,12 @@ const essence = (value: string): string => (value.split(';')[0] ?? '').trim().to
 /** Step 4: exactly `application/json`, parameters allowed. */
 export function checkMediaType(header: HeaderReader): void {
   if (essence(header('content-type') ?? '') === 'application/json') return;
-  throw new GateRefusal(new RpcError(415, 'Content-Type must be application/json', { status: 415, data: { code: 'UNSUPPORTED_MEDIA_TYPE' } }));
+  throw new GateRefusal(
+    new RpcError(415, 'Content-Type must be application/json', {
+      status: 415,
+      data: { code: 'UNSUPPORTED_MEDIA_TYPE' },
+    }),
+  );
 }
 
 /** The most specific range that matches decides, as RFC 9110 12.5.1 has it: a `q=0` refuses although a wildcard would not. */
@@ -47,30 +52,47 @@ function accepts(header: string, type: string): boolean {
 }
 
 /** Step 7: absent or wildcard is fine; otherwise both types must be listed. */
-export function checkAccept(accept: string | undefined, needed: readonly string[] = ['application/json', 'text/event-stream']): RpcError | undefined {
+export function checkAccept(
+  accept: string | undefined,
+  needed: readonly string[] = ['application/json', 'text/event-stream'],
+): RpcError | undefined {
   if (accept === undefined || accept.trim() === '') return undefined;
   if (needed.every((type) => accepts(accept, type))) return undefined;
-  return new RpcError(406, `Accept must list ${needed.join(' and ')}`, { status: 406, data: { code: 'NOT_ACCEPTABLE' } });
+  return new RpcError(406, `Accept must list ${needed.join(' and ')}`, {
+    status: 406,
+    data: { code: 'NOT_ACCEPTABLE' },
+  });
 }
 
 const mirrored: Record<string, string> = { 'tools/call': 'name', 'prompts/get': 'name', 'resources/read': 'uri' };
-const disagree = (body: string): RpcError => new RpcError(-32020, `Bad Request: the request headers and body disagree: ${body}`, { status: 400 });
+const disagree = (body: string): RpcError =>
+  new RpcError(-32020, `Bad Request: the request headers and body disagree: ${body}`, { status: 400 });
 
 /** Step 9, modern requests: the standard headers are there and equal the body. */
-function checkStandardHeaders(header: HeaderReader, method: string, params: Record<string, unknown>): RpcError | undefined {
-  if (header('mcp-protocol-version') === undefined) return disagree('the required MCP-Protocol-Version header is absent');
+function checkStandardHeaders(
+  header: HeaderReader,
+  method: string,
+  params: Record<string, unknown>,
+): RpcError | undefined {
+  if (header('mcp-protocol-version') === undefined)
+    return disagree('the required MCP-Protocol-Version header is absent');
   const sentMethod = header('mcp-method');
-  if (sentMethod === undefined) return disagree(`the body names method ${method} but the required Mcp-Method header is absent`);
+  if (sentMethod === undefined)
+    return disagree(`the body names method ${method} but the required Mcp-Method header is absent`);
   const field = mirrored[method];
   if (field === undefined) return undefined;
   const value = params[field];
   const sent = header('mcp-name');
   if (sent === undefined) {
-    return typeof value === 'string' ? disagree(`the body carries params.${field} but the required Mcp-Name header is absent`) : undefined;
+    return typeof value === 'string'
+      ? disagree(`the body carries params.${field} but the required Mcp-Name header is absent`)
+      : undefined;
   }
   const decoded = decodeHeaderText(sent);
   if (decoded === undefined) return disagree('the Mcp-Name header carries an invalid base64 sentinel value');
-  return typeof value === 'string' && decoded !== value ? disagree(`the Mcp-Name header differs from params.${field}`) : undefined;
+  return typeof value === 'string' && decoded !== value
+    ? disagree(`the Mcp-Name header differs from params.${field}`)
+    : undefined;
 }
 
 const modernMethods = new Set([
@@ -137,7 +159,8 @@ export function readInbound(bytes: Buffer, header: HeaderReader): Inbound {
     const data = isObject(outcome.data) ? outcome.data : undefined;
     return refuse(new RpcError(outcome.code, outcome.message, { status: outcome.httpStatus, ...(data && { data }) }));
   }
-  if (outcome.kind === 'legacy' && outcome.reason === 'batch') return { kind: 'batch', era: 'legacy', body: body as unknown[] };
+  if (outcome.kind === 'legacy' && outcome.reason === 'batch')
+    return { kind: 'batch', era: 'legacy', body: body as unknown[] };
   if (outcome.kind === 'legacy' && outcome.reason === 'response') return { kind: 'response', era: 'legacy', body };
   const era: Era = outcome.kind;
   const message = body as Record<string, unknown>;
@@ -145,17 +168,32 @@ export function readInbound(bytes: Buffer, header: HeaderReader): Inbound {
   if (id === null && !Object.hasOwn(message, 'id')) return { kind: 'notification', era, method, body };
   if (id === null) return refuse(new RpcError(-32600, 'The id must be a string or an integer', { status: 400 }));
   const params = message['params'];
-  if (params !== undefined && !isObject(params)) return refuse(new RpcError(-32602, 'params must be an object', { status: era === 'modern' ? 400 : 200 }));
+  if (params !== undefined && !isObject(params))
+    return refuse(new RpcError(-32602, 'params must be an object', { status: era === 'modern' ? 400 : 200 }));
   const request = { kind: 'request', era, id, method, params: params ?? {}, body } as const;
   if (outcome.kind === 'modern') {
     const requested = outcome.classification.revision;
     if (requested !== modernVersion) {
-      refuse(new RpcError(-32022, 'Unsupported protocol version', { status: 400, data: { supported: [modernVersion], requested } }));
+      refuse(
+        new RpcError(-32022, 'Unsupported protocol version', {
+          status: 400,
+          data: { supported: [modernVersion], requested },
+        }),
+      );
     }
     const mismatch = checkStandardHeaders(header, method, request.params);
     if (mismatch !== undefined) refuse(mismatch);
-  } else if (version !== undefined && method !== 'initialize' && !(legacyVersions as readonly string[]).includes(version.trim())) {
-    refuse(new RpcError(-32600, `Bad Request: unsupported protocol version`, { status: 400, data: { supported: [...legacyVersions] } }));
+  } else if (
+    version !== undefined &&
+    method !== 'initialize' &&
+    !(legacyVersions as readonly string[]).includes(version.trim())
+  ) {
+    refuse(
+      new RpcError(-32600, `Bad Request: unsupported protocol version`, {
+        status: 400,
+        data: { supported: [...legacyVersions] },
+      }),
+    );
   }
   const noMethod = checkMethod(era, method);
   if (noMethod !== undefined) refuse(noMethod);

@@ -11,7 +11,11 @@ export class RpcError extends Error {
   readonly status: number;
   readonly data: Record<string, unknown> | undefined;
   readonly retryAfterMs: number | undefined;
-  constructor(code: number, message: string, options: { status?: number; data?: Record<string, unknown>; retryAfterMs?: number } = {}) {
+  constructor(
+    code: number,
+    message: string,
+    options: { status?: number; data?: Record<string, unknown>; retryAfterMs?: number } = {},
+  ) {
     super(message);
     this.code = code;
     this.status = options.status ?? 200;
@@ -93,7 +97,8 @@ export function parseJson(bytes: Buffer, maxDepth: number, maxNodes: number): un
     // The parser's message quotes the body.
     throw new JsonError('not_json', 'The body is not valid JSON');
   }
-  if (bytes.includes('\\u') && hasBadText(value)) throw new JsonError('bad_text', 'Text must be well-formed and without NUL');
+  if (bytes.includes('\\u') && hasBadText(value))
+    throw new JsonError('bad_text', 'Text must be well-formed and without NUL');
   return value;
 }
 

@@ -17,14 +17,18 @@ const interactive = ['elicitation', 'sampling', 'roots'];
 /** Whether a connector of this direct-mode endpoint is known to keep upstream sessions for this user. */
 async function needsUpstreamSession(request: CallRequest): Promise<boolean> {
   try {
-    const policy = { onUnknownUser: request.server?.onUnknownUser ?? request.parts.config.onUnknownUser, strict: request.strict };
+    const policy = {
+      onUnknownUser: request.server?.onUnknownUser ?? request.parts.config.onUnknownUser,
+      strict: request.strict,
+    };
     const user = await effectiveUser(request.principal, request.sources, policy, request.parts.directory);
     const call = { ...request, user };
     for (const connector of await visibleConnectors(call)) {
       const choice = await chooseCredential(call, connector);
       const key = keyFor(connector, user.record, choice.kind === 'use' ? choice.credential : null);
       const verdict = request.parts.carriers.peekVerdict(key);
-      if (connector.transport === 'sse' || (verdict !== undefined && !verdict.modern && verdict.legacy === 'session')) return true;
+      if (connector.transport === 'sse' || (verdict !== undefined && !verdict.modern && verdict.legacy === 'session'))
+        return true;
     }
   } catch (error) {
     // Whoever may not call is told so by the method itself.
@@ -42,7 +46,11 @@ export async function mintsSession(request: CallRequest, params: Record<string, 
   return isDirect(request) && needsUpstreamSession(request);
 }
 
-export async function chooseLane(request: CallRequest, inbound: Extract<Inbound, { kind: 'request' }>, sessionId: string | undefined): Promise<'direct' | 'sdk'> {
+export async function chooseLane(
+  request: CallRequest,
+  inbound: Extract<Inbound, { kind: 'request' }>,
+  sessionId: string | undefined,
+): Promise<'direct' | 'sdk'> {
   const { era, method, params } = inbound;
   const meta = isObject(params['_meta']) ? params['_meta'] : {};
   if (meta['progressToken'] !== undefined || streaming.has(method)) return 'sdk';

@@ -1,12 +1,12 @@
 // What each MCP method answers, for both lanes: the final result, or a thrown RpcError. Transport, eras' headers and framing are the lanes'
 // business; who may do what is decided in `call.ts` and `catalog.ts`.
 import { envelopeKeys, legacyVersions, metaKeys, modernVersion } from '@mcp-valet/shared';
-import { limitHeaders } from '../rate-limits/take.ts';
-import { Refusal } from '../refusal.ts';
 import { UpstreamFailure } from '../connectors/backend.ts';
 import type { ListKind } from '../connectors/lists.ts';
 import { paramHeaderMismatch, scanParamHeaders } from '../connectors/param-headers.ts';
 import type { ConnectorRecord } from '../identity/records.ts';
+import { limitHeaders } from '../rate-limits/take.ts';
+import { Refusal } from '../refusal.ts';
 import type { Answer } from './answer.ts';
 import { runCall } from './call.ts';
 import { resolveCaller } from './caller.ts';
@@ -14,8 +14,16 @@ import { chooseCredential, findPublished, listPublished, prefixOf } from './cata
 import { isObject, RpcError } from './jsonrpc.ts';
 import { publishedUri } from './names.ts';
 import { type CallRequest, isDirect, type UserCall } from './request.ts';
-import { isToolRefusal, refusalToResult, refusalToRpc, type ServerInfo, shapeResult, shapeToolResult, withFallback } from './result.ts';
-import { openCursor, openRequestState, sealCursor, sealRequestState, type StateBinding } from './state.ts';
+import {
+  isToolRefusal,
+  refusalToResult,
+  refusalToRpc,
+  type ServerInfo,
+  shapeResult,
+  shapeToolResult,
+  withFallback,
+} from './result.ts';
+import { openCursor, openRequestState, type StateBinding, sealCursor, sealRequestState } from './state.ts';
 import { isMetaTool, metaToolList, planMetaTool } from './tools/index.ts';
 import { promptStep, type Relay, toolStep } from './upstream-step.ts';
 
@@ -72,7 +80,11 @@ async function guarded<T>(request: CallRequest, run: () => Promise<T>): Promise<
 export const finish = (call: UserCall, result: Result, ttlMs?: number): Result =>
   shapeResult(withFallback(result, call.user.fallback), { era: call.era, serverInfo: serverInfoOf(call), ttlMs });
 
-export async function initialize(request: CallRequest, params: Params, options: { hasStream: boolean }): Promise<Result> {
+export async function initialize(
+  request: CallRequest,
+  params: Params,
+  options: { hasStream: boolean },
+): Promise<Result> {
   await resolveReader(request);
   const asked = params['protocolVersion'];
   if (typeof asked !== 'string' || !isObject(params['capabilities']) || !isObject(params['clientInfo'])) {
@@ -102,7 +114,12 @@ export async function discover(request: CallRequest): Promise<Result> {
   return finish(call, result, 60_000);
 }
 
-const listFields: Record<ListKind, string> = { tools: 'tools', prompts: 'prompts', resources: 'resources', templates: 'resourceTemplates' };
+const listFields: Record<ListKind, string> = {
+  tools: 'tools',
+  prompts: 'prompts',
+  resources: 'resources',
+  templates: 'resourceTemplates',
+};
 
 /** One of the four lists, filtered for this user. */
 export async function listItems(request: CallRequest, kind: ListKind, params: Params): Promise<Result> {
@@ -122,7 +139,8 @@ export async function listItems(request: CallRequest, kind: ListKind, params: Pa
 /** A non-object outputSchema cannot be expressed in the 2025 era. */
 function legacyItem(item: Record<string, unknown>): Record<string, unknown> {
   const { outputSchema, ...rest } = item;
-  if (outputSchema === undefined || (isObject(outputSchema) && (outputSchema['type'] ?? 'object') === 'object')) return item;
+  if (outputSchema === undefined || (isObject(outputSchema) && (outputSchema['type'] ?? 'object') === 'object'))
+    return item;
   return rest;
 }
 
@@ -132,10 +150,13 @@ const declarable = ['elicitation', 'sampling', 'roots'];
 function declaredCapabilities(request: CallRequest, meta: Record<string, unknown>): Record<string, unknown> {
   if (request.era === 'legacy') return {};
   const declared = meta[envelopeKeys.clientCapabilities];
-  return isObject(declared) ? Object.fromEntries(Object.entries(declared).filter(([key]) => declarable.includes(key))) : {};
+  return isObject(declared)
+    ? Object.fromEntries(Object.entries(declared).filter(([key]) => declarable.includes(key)))
+    : {};
 }
 
-const reserved = /^(?:[a-z0-9.-]+\.)?(?:modelcontextprotocol|mcp)(?:\.[a-z0-9.-]+)?\/|^mcp-valet\/|^progressToken$|^baggage$/i;
+const reserved =
+  /^(?:[a-z0-9.-]+\.)?(?:modelcontextprotocol|mcp)(?:\.[a-z0-9.-]+)?\/|^mcp-valet\/|^progressToken$|^baggage$/i;
 
 function travellingMeta(meta: Record<string, unknown>): Record<string, unknown> | undefined {
   const entries = Object.entries(meta).filter(([key]) => !reserved.test(key));
@@ -145,19 +166,35 @@ function travellingMeta(meta: Record<string, unknown>): Record<string, unknown> 
 }
 
 /** Everything of the caller that an upstream call carries, with the sealing of interactive state bound to this very call. */
-export async function relayOf(call: UserCall, connector: ConnectorRecord, params: Params, binding: Omit<StateBinding, 'connectorId' | 'credentialId'>, lane: LaneRelay): Promise<Relay> {
+export async function relayOf(
+  call: UserCall,
+  connector: ConnectorRecord,
+  params: Params,
+  binding: Omit<StateBinding, 'connectorId' | 'credentialId'>,
+  lane: LaneRelay,
+): Promise<Relay> {
   const meta = isObject(params['_meta']) ? params['_meta'] : {};
   const clientCapabilities = declaredCapabilities(call, meta);
   const publishUri = isDirect(call) ? (uri: string) => publishedUri(connector.id, uri, prefixOf(call)) : undefined;
   const base: Relay = { clientCapabilities, meta: travellingMeta(meta), publishUri, ...lane };
   if (call.era === 'legacy') return base;
   const choice = await chooseCredential(call, connector);
-  const bound: StateBinding = { ...binding, connectorId: connector.id, credentialId: choice.kind === 'use' ? choice.credential.id : null };
+  const bound: StateBinding = {
+    ...binding,
+    connectorId: connector.id,
+    credentialId: choice.kind === 'use' ? choice.credential.id : null,
+  };
   const retry = {
     ...(params['inputResponses'] !== undefined && { inputResponses: params['inputResponses'] }),
-    ...(params['requestState'] !== undefined && { requestState: openRequestState(call, bound, params['requestState']) }),
+    ...(params['requestState'] !== undefined && {
+      requestState: openRequestState(call, bound, params['requestState']),
+    }),
   };
-  return { ...base, sealState: (state) => sealRequestState(call, bound, state), ...(Object.keys(retry).length > 0 && { retry }) };
+  return {
+    ...base,
+    sealState: (state) => sealRequestState(call, bound, state),
+    ...(Object.keys(retry).length > 0 && { retry }),
+  };
 }
 
 /** The result of a call in its final form; refusals of tools/call that an agent can act on become tool results. */
@@ -229,7 +266,10 @@ function checkParamHeaders(call: UserCall, schema: unknown, args: Record<string,
   const scan = scanParamHeaders(schema);
   const mismatch = scan.valid ? paramHeaderMismatch(scan.headers, args, call.header) : undefined;
   if (mismatch === undefined) return;
-  throw new RpcError(-32020, `Bad Request: the request headers and body disagree: ${mismatch.body}`, { status: 400, data: { mismatch } });
+  throw new RpcError(-32020, `Bad Request: the request headers and body disagree: ${mismatch.body}`, {
+    status: 400,
+    data: { mismatch },
+  });
 }
 
 export function getPrompt(request: CallRequest, params: Params, lane: LaneRelay = {}): Promise<Result> {

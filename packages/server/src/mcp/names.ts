@@ -49,7 +49,9 @@ export function namedItems(connectorId: string, list: UpstreamList, prefix: Pref
 export function candidateConnectors(published: string, connectorIds: readonly string[], prefix: Prefix): string[] {
   if (prefix === 'none') return [...connectorIds];
   // A long name is cut before its digest, and with it the id of a connector that is long itself.
-  return connectorIds.filter((id) => published.startsWith(`${id}__`.slice(0, maxNameLength - 9))).sort((a, b) => b.length - a.length);
+  return connectorIds
+    .filter((id) => published.startsWith(`${id}__`.slice(0, maxNameLength - 9)))
+    .sort((a, b) => b.length - a.length);
 }
 
 /** `{connector}+{uri}`: stays a URI, and templates in it still expand. */
@@ -57,8 +59,15 @@ export const publishedUri = (connectorId: string, uri: string, prefix: Prefix): 
   prefix === 'none' ? uri : `${connectorId}+${uri}`;
 
 /** The connector and the upstream's own URI of a published one. */
-export function splitUri(published: string, connectorIds: readonly string[], prefix: Prefix): { connectorId: string; uri: string } | undefined {
-  if (prefix === 'none') return connectorIds[0] === undefined ? undefined : { connectorId: connectorIds[0], uri: published };
-  const connectorId = connectorIds.filter((id) => published.startsWith(`${id}+`)).sort((a, b) => b.length - a.length)[0];
+export function splitUri(
+  published: string,
+  connectorIds: readonly string[],
+  prefix: Prefix,
+): { connectorId: string; uri: string } | undefined {
+  if (prefix === 'none')
+    return connectorIds[0] === undefined ? undefined : { connectorId: connectorIds[0], uri: published };
+  const connectorId = connectorIds
+    .filter((id) => published.startsWith(`${id}+`))
+    .sort((a, b) => b.length - a.length)[0];
   return connectorId === undefined ? undefined : { connectorId, uri: published.slice(connectorId.length + 1) };
 }

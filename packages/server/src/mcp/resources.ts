@@ -1,7 +1,8 @@
 // Resources and completions of a direct-mode endpoint: the same resolver, decisions, limits and scrubbing as tools. URIs and names are
 // mapped between what we publish and what the upstream knows; never inside text.
-import { openUpstream } from '../connectors/forward.ts';
+
 import { UpstreamFailure } from '../connectors/backend.ts';
+import { openUpstream } from '../connectors/forward.ts';
 import type { ConnectorRecord } from '../identity/records.ts';
 import { decide } from '../restrictions/decide.ts';
 import { rulesOf } from './caller.ts';
@@ -16,17 +17,28 @@ import { resourceStep } from './upstream-step.ts';
 const completionWithinMs = 5_000;
 
 /** The connector and own URI (or URI template) of a published one. */
-export async function locateUri(call: UserCall, published: string): Promise<{ connector: ConnectorRecord; uri: string } | undefined> {
+export async function locateUri(
+  call: UserCall,
+  published: string,
+): Promise<{ connector: ConnectorRecord; uri: string } | undefined> {
   if (!isDirect(call)) return undefined;
   const connectors = await serverConnectors(call);
-  const split = splitUri(published, connectors.map(({ id }) => id), prefixOf(call));
+  const split = splitUri(
+    published,
+    connectors.map(({ id }) => id),
+    prefixOf(call),
+  );
   const connector = connectors.find(({ id }) => id === split?.connectorId);
   return split && connector && { connector, uri: split.uri };
 }
 
 const resourceNotFound = (uri: string): RpcError => new RpcError(-32602, 'Resource not found', { data: { uri } });
 
-export function readResource(request: CallRequest, params: Params, lane: LaneRelay = {}): Promise<Record<string, unknown>> {
+export function readResource(
+  request: CallRequest,
+  params: Params,
+  lane: LaneRelay = {},
+): Promise<Record<string, unknown>> {
   const { uri } = params;
   if (typeof uri !== 'string') throw new RpcError(-32602, 'uri must be a string');
   return runMethod(request, 'resources/read', async (call) => {
@@ -66,7 +78,13 @@ export async function complete(request: CallRequest, params: Params): Promise<Re
   if (target === undefined || !decision?.allowed) throw new RpcError(-32602, 'Unknown completion reference');
   const choice = await chooseCredential(call, target.connector);
   if (choice.kind === 'missing' || choice.kind === 'reauth') throw new RpcError(-32602, 'Unknown completion reference');
-  const upstream = await openUpstream(call.parts.vault, target.connector, call.user.record, choice.kind === 'use' ? choice.credential : null, call.session);
+  const upstream = await openUpstream(
+    call.parts.vault,
+    target.connector,
+    call.user.record,
+    choice.kind === 'use' ? choice.credential : null,
+    call.session,
+  );
   const context = params['context'] === undefined ? {} : { context: params['context'] };
   try {
     const { result } = await call.parts.carriers.request(upstream, {

@@ -1,7 +1,7 @@
 // Pure: shapes what leaves an MCP endpoint, for both lanes. First what the upstream sent about itself is deleted, then ours is set:
 // an upstream's serverInfo, cache hints or result type must not reach the caller as ours. Also: refusals as tool results and RPC errors.
-import { envelopeKeys, type GatewayErrorData, errorTable, metaKeys, type UserFallback } from '@mcp-valet/shared';
-import { Refusal } from '../refusal.ts';
+import { envelopeKeys, errorTable, type GatewayErrorData, metaKeys, type UserFallback } from '@mcp-valet/shared';
+import type { Refusal } from '../refusal.ts';
 import { isObject, RpcError } from './jsonrpc.ts';
 import type { Era } from './request.ts';
 
@@ -11,7 +11,8 @@ export interface ServerInfo {
   version: string;
 }
 
-const reservedMeta = /^(?:[a-z0-9.-]+\.)?(?:modelcontextprotocol|mcp)(?:\.[a-z0-9.-]+)?\/|^mcp-valet\/|^progressToken$/i;
+const reservedMeta =
+  /^(?:[a-z0-9.-]+\.)?(?:modelcontextprotocol|mcp)(?:\.[a-z0-9.-]+)?\/|^mcp-valet\/|^progressToken$/i;
 
 /** An upstream's `_meta` without the keys that are reserved for the protocol or for us. */
 function vendorMeta(meta: unknown): Record<string, unknown> | undefined {
@@ -91,7 +92,8 @@ const rpcStatus: Partial<Record<Refusal['code'], number>> = {
 
 /** Reasons of a FORBIDDEN that is about the caller and not about a tool: whom it may name, and from where it may call. */
 const callerReasons: ReadonlySet<string> = new Set(['override_not_allowed', 'host_not_allowed', 'origin_not_allowed']);
-const rpcStatusOf = (refusal: Refusal): number | undefined => (callerReasons.has(refusal.reason) ? 403 : rpcStatus[refusal.code]);
+const rpcStatusOf = (refusal: Refusal): number | undefined =>
+  callerReasons.has(refusal.reason) ? 403 : rpcStatus[refusal.code];
 
 /** A refusal as a JSON-RPC error: the HTTP status number is the code, as `data.code` has the word. */
 export function refusalToRpc(refusal: Refusal, requestId: string): RpcError {

@@ -7,7 +7,7 @@ import type { Parts } from '../context.ts';
 import type { Principal } from '../identity/principal.ts';
 import { Refusal } from '../refusal.ts';
 import { findAction, getConnector, noCredentials } from './actions.ts';
-import { type Step, runCall } from './call.ts';
+import { runCall, type Step } from './call.ts';
 import { RpcError } from './jsonrpc.ts';
 import type { CallRequest } from './request.ts';
 import { shapeToolResult, withFallback } from './result.ts';
@@ -23,7 +23,13 @@ const words: Partial<Record<Refusal['code'], string>> = {
   REAUTH_REQUIRED: 'credentials_required',
 };
 
-export async function callToolDirectly(parts: Parts, principal: Principal, input: ToolCallInput, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+export async function callToolDirectly(
+  parts: Parts,
+  principal: Principal,
+  input: ToolCallInput,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<unknown> {
   const header = (name: string): string | undefined => {
     const value = request.headers[name];
     return Array.isArray(value) ? value.join(', ') : value;
@@ -63,23 +69,35 @@ export async function callToolDirectly(parts: Parts, principal: Principal, input
         async run(upstream, signal) {
           const item = await findAction(caller, connector, body.methodName);
           if (item === null) throw noCredentials(caller, connector);
-          return toolStep(caller, { connector, item, arguments: args }, body.methodName, {}).run(upstream, signal, caller);
+          return toolStep(caller, { connector, item, arguments: args }, body.methodName, {}).run(
+            upstream,
+            signal,
+            caller,
+          );
         },
       };
     });
     if (answer.error instanceof Refusal) throw answer.error;
     // A JSON-RPC error of the tool is the tool's own failure, as `isError` is.
     const result =
-      answer.error instanceof RpcError ? { content: [{ type: 'text', text: answer.error.message }], isError: true } : shapeToolResult(answer.result, 'legacy');
+      answer.error instanceof RpcError
+        ? { content: [{ type: 'text', text: answer.error.message }], isError: true }
+        : shapeToolResult(answer.result, 'legacy');
     reply.headers(call.replyHeaders);
     return await reply.code(200).send({ success: true, data: withFallback(result, user.user.fallback) });
   } catch (error) {
     reply.headers(call.replyHeaders);
-    const refusal = error instanceof UpstreamFailure ? new Refusal('UPSTREAM_UNREACHABLE', 'Upstream unreachable') : error;
+    const refusal =
+      error instanceof UpstreamFailure ? new Refusal('UPSTREAM_UNREACHABLE', 'Upstream unreachable') : error;
     if (!(refusal instanceof Refusal)) throw refusal;
     const { code, message, details, status, retryAfterMs } = refusal;
     if (retryAfterMs !== undefined) reply.header('retry-after', String(Math.max(1, Math.ceil(retryAfterMs / 1000))));
-    reply.header(names.shouldRetry, String(code === 'RATE_LIMITED' || code === 'UNAVAILABLE' || code === 'IDEMPOTENCY_IN_PROGRESS'));
-    return reply.code(status).send(errorBody('secrets', { code, message, details, requestId: request.id, word: refusal.word ?? words[code] }));
+    reply.header(
+      names.shouldRetry,
+      String(code === 'RATE_LIMITED' || code === 'UNAVAILABLE' || code === 'IDEMPOTENCY_IN_PROGRESS'),
+    );
+    return reply
+      .code(status)
+      .send(errorBody('secrets', { code, message, details, requestId: request.id, word: refusal.word ?? words[code] }));
   }
 }

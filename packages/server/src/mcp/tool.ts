@@ -11,7 +11,12 @@ export interface MetaTool<N extends MetaToolName> {
 }
 
 /** A step that reads or writes only our own data and sends nothing. */
-export function localStep(name: MetaToolName, input: unknown, run: Step['run'], options: { target?: Step['target']; isRead?: boolean } = {}): Step {
+export function localStep(
+  name: MetaToolName,
+  input: unknown,
+  run: Step['run'],
+  options: { target?: Step['target']; isRead?: boolean } = {},
+): Step {
   return {
     label: name,
     target: options.target ?? null,

@@ -61,7 +61,11 @@ async function ask(call: UserCall, upstream: Upstream, request: UpstreamRequest,
 }
 
 /** What happens before the result moves the call's clock: progress gives it more time, and a person's answer is waited for off the clock. */
-function liveParts(upstream: Upstream, signal: AbortSignal, relay: Relay): Pick<UpstreamRequest, 'ask' | 'onNotification'> {
+function liveParts(
+  upstream: Upstream,
+  signal: AbortSignal,
+  relay: Relay,
+): Pick<UpstreamRequest, 'ask' | 'onNotification'> {
   const { ask: askCaller, onNotification } = relay;
   const clock = clockOf(signal);
   return {
@@ -94,7 +98,8 @@ function nameUrlQuestion<Q extends { method?: unknown; params?: unknown }>(quest
 
 function readResult(result: Record<string, unknown>, status: number | null, relay: Relay, upstream: Upstream): Answer {
   const type = result['resultType'];
-  if (type === undefined || type === 'complete') return resultAnswer(publishUris(stripResult(result), relay.publishUri), status);
+  if (type === undefined || type === 'complete')
+    return resultAnswer(publishUris(stripResult(result), relay.publishUri), status);
   if (type !== 'input_required' || relay.sealState === undefined) {
     return unsupported('The upstream asked for something that cannot be passed on here');
   }
@@ -107,7 +112,10 @@ function readResult(result: Record<string, unknown>, status: number | null, rela
     });
   }
   const { requestState, ...stripped } = stripResult(result);
-  const named = Object.entries(requests).map(([key, question]) => [key, isObject(question) ? nameUrlQuestion(question, upstream) : question]);
+  const named = Object.entries(requests).map(([key, question]) => [
+    key,
+    isObject(question) ? nameUrlQuestion(question, upstream) : question,
+  ]);
   const answer = resultAnswer({
     ...stripped,
     ...(named.length > 0 && { inputRequests: Object.fromEntries(named) as Record<string, unknown> }),
@@ -133,7 +141,9 @@ function publishUris(result: Record<string, unknown>, publish: Relay['publishUri
     ...(Array.isArray(content) && { content: content.map(block) }),
     ...(Array.isArray(contents) && { contents: contents.map(withUri) }),
     ...(Array.isArray(messages) && {
-      messages: messages.map((message: unknown) => (isObject(message) ? { ...message, content: block(message['content']) } : message)),
+      messages: messages.map((message: unknown) =>
+        isObject(message) ? { ...message, content: block(message['content']) } : message,
+      ),
     }),
   };
 }
@@ -171,14 +181,31 @@ export function toolStep(call: UserCall, target: ToolTarget, label: string, rela
       if (upstream === null) throw new Error('a tool step runs with an opened upstream');
       const scan = scanParamHeaders(item['inputSchema']);
       const declared = scan.valid ? scan.headers : [];
-      const args = injectArguments(target.arguments, connector.inject, upstream.secrets, upstream.user, mirroredParameters(declared));
-      const request = { method: 'tools/call', params: { name, arguments: args }, paramHeaders: paramHeaders(declared, args), signal };
+      const args = injectArguments(
+        target.arguments,
+        connector.inject,
+        upstream.secrets,
+        upstream.user,
+        mirroredParameters(declared),
+      );
+      const request = {
+        method: 'tools/call',
+        params: { name, arguments: args },
+        paramHeaders: paramHeaders(declared, args),
+        signal,
+      };
       return ask(call, upstream, request, relay);
     },
   };
 }
 
-export function promptStep(call: UserCall, connector: ConnectorRecord, name: string, args: unknown, relay: Relay): Step {
+export function promptStep(
+  call: UserCall,
+  connector: ConnectorRecord,
+  name: string,
+  args: unknown,
+  relay: Relay,
+): Step {
   return {
     label: `prompts/get ${name}`,
     target: { connector, action: name },

@@ -71,10 +71,14 @@ export async function createLimits(app: FastifyInstance, config: Config, now: ()
     try {
       verdict = await raw({ ...key, routeOptions: { config: {} } } as never, options);
     } catch {
-      throw new Refusal('UNAVAILABLE', 'The rate limit cannot be checked now', { retryAfterMs: 1000, reason: 'limiter_failed' });
+      throw new Refusal('UNAVAILABLE', 'The rate limit cannot be checked now', {
+        retryAfterMs: 1000,
+        reason: 'limiter_failed',
+      });
     }
     // `isAllowed` means "on the allow list", which we do not use: fail closed if it ever appears.
-    if (verdict.isAllowed) throw new Refusal('UNAVAILABLE', 'The rate limit cannot be checked now', { reason: 'limiter_failed' });
+    if (verdict.isAllowed)
+      throw new Refusal('UNAVAILABLE', 'The rate limit cannot be checked now', { reason: 'limiter_failed' });
     return verdict;
   };
 

@@ -61,7 +61,8 @@ export class SlidingWindowStore {
       this.#advance(entry);
     } else {
       this.#sweep(entry === undefined ? 4 : 0);
-      if (entry === undefined && this.#entries.size >= this.#maxKeys) throw new WindowStoreFull('The rate limit store is full');
+      if (entry === undefined && this.#entries.size >= this.#maxKeys)
+        throw new WindowStoreFull('The rate limit store is full');
       entry = { slots: new Uint32Array(slotCount), newest: this.#slot(windowMs), total: 0, windowMs };
     }
     // Re-inserting keeps the map in order of last use, so a sweep looks at the stalest first.
@@ -92,7 +93,10 @@ export class SlidingWindowStore {
     for (let age = slotCount - 1; age >= 0; age--) {
       left -= entry.slots[(entry.newest - age + slotCount) % slotCount] ?? 0;
       if (left < max) {
-        return Math.max(1, Math.ceil(((entry.newest - age + slotCount) * entry.windowMs) / slotsPerWindow - this.#now()));
+        return Math.max(
+          1,
+          Math.ceil(((entry.newest - age + slotCount) * entry.windowMs) / slotsPerWindow - this.#now()),
+        );
       }
     }
     return Math.ceil((entry.windowMs / slotsPerWindow) * slotCount);

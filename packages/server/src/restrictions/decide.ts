@@ -40,7 +40,8 @@ export type Decision = { allowed: true } | { allowed: false; reason: DenialReaso
 
 const allowed: Decision = { allowed: true };
 const deny = (reason: DenialReason, message: string): Decision => ({ allowed: false, reason, message });
-const noConnector = (reason: DenialReason, target: Target) => deny(reason, `Connector ${target.connector} is not allowed`);
+const noConnector = (reason: DenialReason, target: Target) =>
+  deny(reason, `Connector ${target.connector} is not allowed`);
 const noAction = (target: Target) =>
   target.action === undefined
     ? noConnector('action_restricted', target)
@@ -96,13 +97,16 @@ function decidePermissions(permissions: NonNullable<Restrictions['permissions']>
   const closedByDefault = permissions.some((entry) => entry.mode === 'allow');
   if (closedByDefault && allows.length === 0) return noConnector('connector_restricted', target);
   if (target.action === undefined) {
-    const nothingLeft = blocks.includes('*') || (allows.length > 0 && allows.every((entry) => entry.actions.length === 0));
+    const nothingLeft =
+      blocks.includes('*') || (allows.length > 0 && allows.every((entry) => entry.actions.length === 0));
     return nothingLeft ? noConnector('connector_restricted', target) : allowed;
   }
   const { action } = target;
   if (blocks.some((pattern) => matchesPattern(pattern, action))) return noAction(target);
   if (!closedByDefault) return allowed;
-  return allows.some((entry) => entry.actions.some((pattern) => matchesPattern(pattern, action))) ? allowed : noAction(target);
+  return allows.some((entry) => entry.actions.some((pattern) => matchesPattern(pattern, action)))
+    ? allowed
+    : noAction(target);
 }
 
 const readableKeys = new Set(['connectors', 'actions', 'users', 'permissions']);
@@ -130,7 +134,8 @@ function decideServer(server: ServerRules, user: UserRules, target: Target): Dec
 
 function decideAccess(user: UserRules, target: Target): Decision {
   if (user.blocked.includes(target.connector)) return noConnector('connector_not_for_user', target);
-  if (user.allowed.length > 0 && !user.allowed.includes(target.connector)) return noConnector('connector_not_for_user', target);
+  if (user.allowed.length > 0 && !user.allowed.includes(target.connector))
+    return noConnector('connector_not_for_user', target);
   return allowed;
 }
 

@@ -25,7 +25,12 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 let lastId = 0;
 
 /** Headers of an upstream request: an allow-list built from nothing; the caller's headers are never seen here. */
-function buildHeaders(upstream: Upstream, request: UpstreamRequest, era: RawEra, options: RawOptions): Record<string, string> {
+function buildHeaders(
+  upstream: Upstream,
+  request: UpstreamRequest,
+  era: RawEra,
+  options: RawOptions,
+): Record<string, string> {
   const { connector, secrets, user } = upstream;
   const headers: Record<string, string> = {
     // Lower-cased like the others: one name in two cases would be sent twice.
@@ -71,7 +76,10 @@ function isWithin(value: unknown, depth: number): boolean {
 
 /** The message that answers our id, out of a JSON or SSE body. */
 function findAnswer(response: EgressResponse, id: number): Record<string, unknown> | undefined {
-  const type = String(response.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase();
+  const type = String(response.headers['content-type'] ?? '')
+    .split(';')[0]
+    ?.trim()
+    .toLowerCase();
   const candidates: unknown[] = [];
   try {
     if (type === 'text/event-stream') {
@@ -98,7 +106,8 @@ const retryAfter = (response: EgressResponse): number | undefined => {
 /** Failures that the HTTP status alone tells. */
 function failureOfStatus(response: EgressResponse, rpcCode: number | undefined): UpstreamFailure | undefined {
   const { status } = response;
-  if (rpcCode === -32020 || rpcCode === -32022) return new UpstreamFailure('wrong_era', 'no', { status, rpc: { code: rpcCode, message: '' } });
+  if (rpcCode === -32020 || rpcCode === -32022)
+    return new UpstreamFailure('wrong_era', 'no', { status, rpc: { code: rpcCode, message: '' } });
   if (status === 401) return new UpstreamFailure('unauthorized', 'no', { status });
   if (rpcCode !== undefined) return undefined;
   if (status === 403) return new UpstreamFailure('forbidden', 'no', { status });
@@ -144,7 +153,10 @@ export class RawCarrier {
     if (error !== undefined) {
       const message = upstream.scrub(typeof error['message'] === 'string' ? error['message'] : '').slice(0, 1000);
       const data = scrubValue(error['data'], upstream.scrub);
-      throw new UpstreamFailure('rpc', 'unknown', { status: response.status, rpc: { code: rpcCode ?? -32603, message, data } });
+      throw new UpstreamFailure('rpc', 'unknown', {
+        status: response.status,
+        rpc: { code: rpcCode ?? -32603, message, data },
+      });
     }
     const result = answer?.['result'];
     if (!isObject(result)) throw new UpstreamFailure('broken', 'unknown', { status: response.status });
@@ -160,7 +172,12 @@ export class RawCarrier {
     await this.#post(upstream, { method, params: {}, signal }, era, undefined);
   }
 
-  async #post(upstream: Upstream, request: UpstreamRequest, era: RawEra, id: number | undefined): Promise<EgressResponse> {
+  async #post(
+    upstream: Upstream,
+    request: UpstreamRequest,
+    era: RawEra,
+    id: number | undefined,
+  ): Promise<EgressResponse> {
     const { connector, secrets, user } = upstream;
     const url = injectQuery(connector.url, connector.inject, secrets, user);
     const headers = buildHeaders(upstream, request, era, this.#options);

@@ -3,8 +3,8 @@ import { recordEvent } from '../../audit/record.ts';
 import { createCredential } from '../../credentials/store.ts';
 import { withScope } from '../../db/scope.ts';
 import { Refusal } from '../../refusal.ts';
-import { resultAnswer } from '../answer.ts';
 import { getConnector } from '../actions.ts';
+import { resultAnswer } from '../answer.ts';
 import { jsonResult } from '../result.ts';
 import { localStep, type MetaTool } from '../tool.ts';
 
@@ -17,7 +17,11 @@ export const createCredentialTool: MetaTool<'create_credential_alloy'> = {
       { ...input, fields: Object.keys(input.fields ?? {}) },
       async () => {
         if (input.authenticationType === 'oauth2') {
-          throw new Refusal('UNPROCESSABLE', `Connector ${connector.id} does not offer oauth2; use secrets with its fields`, { reason: 'oauth2_not_offered' });
+          throw new Refusal(
+            'UNPROCESSABLE',
+            `Connector ${connector.id} does not offer oauth2; use secrets with its fields`,
+            { reason: 'oauth2_not_offered' },
+          );
         }
         const { principal, parts, user, requestId, address } = call;
         const userId = user.record.id;

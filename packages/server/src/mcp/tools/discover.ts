@@ -1,7 +1,7 @@
 // discover_action_path_alloy: ranks the actions that fit a goal by their words. Lexical and deterministic: same catalogue, same answer.
 import MiniSearch from 'minisearch';
-import { resultAnswer } from '../answer.ts';
 import { actionSummary, listActions } from '../actions.ts';
+import { resultAnswer } from '../answer.ts';
 import { chooseCredential, visibleConnectors } from '../catalog.ts';
 import { jsonResult } from '../result.ts';
 import { localStep, type MetaTool } from '../tool.ts';
@@ -75,7 +75,9 @@ export const discoverActionPath: MetaTool<'discover_action_path_alloy'> = {
         connected: entry.connected,
       }));
       const message =
-        steps.length === 0 ? 'No action matches this goal. Call list_connectors_alloy to see what there is.' : `Found ${steps.length} actions that may reach the goal`;
+        steps.length === 0
+          ? 'No action matches this goal. Call list_connectors_alloy to see what there is.'
+          : `Found ${steps.length} actions that may reach the goal`;
       return resultAnswer(jsonResult({ goal: input.goal, steps, message }));
     }),
 };

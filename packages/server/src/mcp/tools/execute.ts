@@ -1,9 +1,10 @@
 // execute_action_alloy: runs one action of a connector as the effective user. The arguments of an MCP upstream may stand flat or under
 // `requestBody`, unless the action itself has a parameter of that name.
+
+import type { ListItem } from '../../connectors/lists.ts';
 import { actionNotFound, findAction, getConnector, noCredentials } from '../actions.ts';
 import type { Step } from '../call.ts';
 import { isObject } from '../jsonrpc.ts';
-import type { ListItem } from '../../connectors/lists.ts';
 import type { MetaTool } from '../tool.ts';
 import { timeoutOf, toolStep } from '../upstream-step.ts';
 
@@ -32,7 +33,12 @@ export const executeAction: MetaTool<'execute_action_alloy'> = {
         const item = await findAction(call, connector, actionId, credentialId);
         if (item === null) throw noCredentials(call, connector);
         if (item['name'] !== actionId) throw actionNotFound();
-        return toolStep(call, { connector, item, arguments: unwrap(parameters, item), credentialId }, 'execute_action_alloy', relay).run(upstream, signal, call);
+        return toolStep(
+          call,
+          { connector, item, arguments: unwrap(parameters, item), credentialId },
+          'execute_action_alloy',
+          relay,
+        ).run(upstream, signal, call);
       },
     };
     return step;

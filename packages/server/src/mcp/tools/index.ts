@@ -9,7 +9,13 @@ import type { Relay } from '../upstream-step.ts';
 import { createCredentialTool } from './create-credential.ts';
 import { discoverActionPath } from './discover.ts';
 import { executeAction } from './execute.ts';
-import { getActionDetails, getConnectorResources, getCredentialMetadata, getCredentials, listConnectors } from './read.ts';
+import {
+  getActionDetails,
+  getConnectorResources,
+  getCredentialMetadata,
+  getCredentials,
+  listConnectors,
+} from './read.ts';
 
 const tools: { [N in MetaToolName]: MetaTool<N> } = {
   list_connectors_alloy: listConnectors,
@@ -30,7 +36,12 @@ export const metaToolList: readonly Record<string, unknown>[] = metaToolNames.ma
     title,
     description,
     inputSchema,
-    annotations: { title, readOnlyHint: readOnly, openWorldHint: !readOnly, ...(!readOnly && { destructiveHint: name === 'execute_action_alloy' }) },
+    annotations: {
+      title,
+      readOnlyHint: readOnly,
+      openWorldHint: !readOnly,
+      ...(!readOnly && { destructiveHint: name === 'execute_action_alloy' }),
+    },
   };
 });
 
@@ -42,10 +53,14 @@ async function planOf<N extends MetaToolName>(name: N, args: unknown, call: User
     const issues = parsed.error.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message }));
     const text = issues.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)).join('; ');
     // As a step of its own, so that a bad call is journaled like any other.
-    throw new Refusal('UNPROCESSABLE', `Invalid parameters: ${text}`, { details: { issues }, reason: 'invalid_parameters' });
+    throw new Refusal('UNPROCESSABLE', `Invalid parameters: ${text}`, {
+      details: { issues },
+      reason: 'invalid_parameters',
+    });
   }
   const tool = tools[name] as MetaTool<N>;
   return tool.plan(parsed.data as Parameters<typeof tool.plan>[0], call, relay);
 }
 
-export const planMetaTool = (name: MetaToolName, args: unknown, call: UserCall, relay: Relay): Promise<Step> => planOf(name, args, call, relay);
+export const planMetaTool = (name: MetaToolName, args: unknown, call: UserCall, relay: Relay): Promise<Step> =>
+  planOf(name, args, call, relay);

@@ -1,7 +1,7 @@
 // The meta tools that only read: connectors, actions, details, credentials, how to connect. Filtered by the decision function.
 import type { ConnectorSummary } from '@mcp-valet/shared';
-import { resultAnswer } from '../answer.ts';
 import { actionNotFound, actionSummary, getVisibleConnector, listActions, textOf } from '../actions.ts';
+import { resultAnswer } from '../answer.ts';
 import { chooseCredential, visibleConnectors } from '../catalog.ts';
 import { isObject } from '../jsonrpc.ts';
 import { jsonResult } from '../result.ts';
@@ -11,7 +11,9 @@ export const listConnectors: MetaTool<'list_connectors_alloy'> = {
   name: 'list_connectors_alloy',
   plan: (input) =>
     localStep('list_connectors_alloy', input, async (_, __, call) => {
-      const visible = (await visibleConnectors(call)).filter(({ category }) => input.category === undefined || category.includes(input.category));
+      const visible = (await visibleConnectors(call)).filter(
+        ({ category }) => input.category === undefined || category.includes(input.category),
+      );
       const connectors = await Promise.all(
         visible.map(async (connector): Promise<ConnectorSummary> => {
           const choice = await chooseCredential(call, connector);
@@ -64,34 +66,32 @@ function sample(schema: unknown): unknown {
 export const getActionDetails: MetaTool<'get_action_details_alloy'> = {
   name: 'get_action_details_alloy',
   plan: (input, call) =>
-    localStep(
-      'get_action_details_alloy',
-      input,
-      async () => {
-        const connector = await getVisibleConnector(call, input.connectorId);
-        // A restricted action is not found here: reading must not tell more than the list.
-        const action = (await listActions(call, connector)).find((candidate) => candidate['name'] === input.actionId);
-        if (action === undefined) throw actionNotFound();
-        const schema = isObject(action['inputSchema']) ? action['inputSchema'] : { type: 'object' };
-        const properties = isObject(schema['properties']) ? schema['properties'] : {};
-        const required = Array.isArray(schema['required']) ? schema['required'].filter((name) => typeof name === 'string') : [];
-        const optional = Object.keys(properties).filter((name) => !required.includes(name));
-        const example = Object.fromEntries(required.map((name) => [name, sample(properties[name])]));
-        return resultAnswer(
-          jsonResult({
-            connectorId: connector.id,
-            actionId: textOf(action['name']),
-            name: textOf(action['title']) || textOf(action['name']),
-            description: textOf(action['description']),
-            parameters: schema,
-            required,
-            optional,
-            example,
-            annotations: isObject(action['annotations']) ? action['annotations'] : {},
-          }),
-        );
-      },
-    ),
+    localStep('get_action_details_alloy', input, async () => {
+      const connector = await getVisibleConnector(call, input.connectorId);
+      // A restricted action is not found here: reading must not tell more than the list.
+      const action = (await listActions(call, connector)).find((candidate) => candidate['name'] === input.actionId);
+      if (action === undefined) throw actionNotFound();
+      const schema = isObject(action['inputSchema']) ? action['inputSchema'] : { type: 'object' };
+      const properties = isObject(schema['properties']) ? schema['properties'] : {};
+      const required = Array.isArray(schema['required'])
+        ? schema['required'].filter((name) => typeof name === 'string')
+        : [];
+      const optional = Object.keys(properties).filter((name) => !required.includes(name));
+      const example = Object.fromEntries(required.map((name) => [name, sample(properties[name])]));
+      return resultAnswer(
+        jsonResult({
+          connectorId: connector.id,
+          actionId: textOf(action['name']),
+          name: textOf(action['title']) || textOf(action['name']),
+          description: textOf(action['description']),
+          parameters: schema,
+          required,
+          optional,
+          example,
+          annotations: isObject(action['annotations']) ? action['annotations'] : {},
+        }),
+      );
+    }),
 };
 
 export const getCredentials: MetaTool<'get_credentials_alloy'> = {
