@@ -51,7 +51,10 @@ describe('a data directory', () => {
 
   it('refuses a start with another master key, and changes nothing', async () => {
     await holder.kill();
-    const stranger = new ChildGateway({ ...env, VALET_MASTER_KEY: Buffer.alloc(32, 'another key of 32 bytes, really!').toString('base64') });
+    const stranger = new ChildGateway({
+      ...env,
+      VALET_MASTER_KEY: Buffer.alloc(32, 'another key of 32 bytes, really!').toString('base64'),
+    });
     const { code } = await stranger.exited;
     expect(code).toBe(1);
     expect(stranger.output).not.toContain('listens on');

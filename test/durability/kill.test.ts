@@ -2,13 +2,22 @@
 // half there, and a call that is sent again under its key has run once at most.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openDatabase } from '../../packages/server/src/db/client.ts';
+import { type Reader, withReader } from '../security/support/dump.ts';
 import { openTestDatabase, type TestDatabase } from '../support/database.ts';
 import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts';
-import { type Reader, withReader } from '../security/support/dump.ts';
 import { ChildGateway, sharedEnvironment } from './support/child-gateway.ts';
 import { openDirectory } from './support/data-directory.ts';
 import { halfStates } from './support/half-states.ts';
-import { type Ledger, load, newLedger, type Send, sender, type ToolCall, toolCall } from './support/load.ts';
+import {
+  acknowledged,
+  type Ledger,
+  load,
+  newLedger,
+  type Send,
+  sender,
+  type ToolCall,
+  toolCall,
+} from './support/load.ts';
 
 interface Engine {
   kind: 'pglite' | 'postgres';
@@ -37,7 +46,13 @@ describe.each(engines)('kill -9 under load on $kind', ({ kind, kills, open }) =>
     database = await open();
     env = sharedEnvironment(database.url);
     await start();
-    await send('POST', '/api/connectors', { connectorId: 'demo', kind: 'mcp-http', url: upstream.url, secretNames: ['TOKEN'], inject: { headers: { 'x-token': '{{TOKEN}}' } } });
+    await send('POST', '/api/connectors', {
+      connectorId: 'demo',
+      kind: 'mcp-http',
+      url: upstream.url,
+      secretNames: ['TOKEN'],
+      inject: { headers: { 'x-token': '{{TOKEN}}' } },
+    });
     await send('POST', '/secrets/set', { serverName: 'demo', secretName: 'TOKEN', secretValue: 'value-first' });
     ledger.secrets.set('default', { acknowledged: 'value-first', later: ['value-first'] });
   });
@@ -62,13 +77,17 @@ describe.each(engines)('kill -9 under load on $kind', ({ kind, kills, open }) =>
   const seen = { users: 0, keys: 0, servers: 0, calls: 0, deleted: 0 };
 
   async function look(): Promise<void> {
-    for (const username of ledger.users.slice(-40)) if ((await must('GET', `/users/${username}`)).status !== 200) lost.push(`user ${username}`);
-    for (const username of ledger.deleted.slice(seen.deleted)) if ((await must('GET', `/users/${username}`)).status !== 404) lost.push(`deleted user ${username} is back`);
+    for (const username of ledger.users.slice(-40))
+      if ((await must('GET', `/users/${username}`)).status !== 200) lost.push(`user ${username}`);
+    for (const username of ledger.deleted.slice(seen.deleted))
+      if ((await must('GET', `/users/${username}`)).status !== 404) lost.push(`deleted user ${username} is back`);
     for (const { username, text } of ledger.keys.slice(seen.keys)) {
       const me = await sender(gateway.url, text)('GET', '/api/me');
-      if (me?.status !== 200 || me.body.effectiveUser.username !== username) lost.push(`key of ${username}: ${me?.status}`);
+      if (me?.status !== 200 || me.body.effectiveUser.username !== username)
+        lost.push(`key of ${username}: ${me?.status}`);
     }
-    for (const { serverId } of ledger.servers.slice(seen.servers)) if ((await must('GET', `/api/servers/${serverId}`)).status !== 200) lost.push(`server ${serverId}`);
+    for (const { serverId } of ledger.servers.slice(seen.servers))
+      if ((await must('GET', `/api/servers/${serverId}`)).status !== 200) lost.push(`server ${serverId}`);
     for (const call of ledger.calls.slice(seen.calls)) await again(call);
     for (const { key, username } of ledger.open.splice(0)) {
       // The creation had no answer: sent again it is done once, whether or not it was done then.
@@ -76,7 +95,22 @@ describe.each(engines)('kill -9 under load on $kind', ({ kind, kills, open }) =>
       if (reply.status === 201) ledger.users.push(username);
       else lost.push(`creation of ${username} under its key: ${reply.status} ${JSON.stringify(reply.body)}`);
     }
-    Object.assign(seen, { users: ledger.users.length, keys: ledger.keys.length, servers: ledger.servers.length, calls: ledger.calls.length, deleted: ledger.deleted.length });
+    Object.assign(seen, {
+      users: ledger.users.length,
+      keys: ledger.keys.length,
+      servers: ledger.servers.length,
+      calls: ledger.calls.length,
+      deleted: ledger.deleted.length,
+    });
+  }
+
+  /** A random moment, counted in answers and not in seconds: machines differ in speed. */
+  async function someWork(): Promise<void> {
+    const enough = acknowledged(ledger) + 15 + Math.floor(Math.random() * 60);
+    const from = performance.now();
+    while (acknowledged(ledger) < enough && performance.now() - from < 8_000)
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 40));
   }
 
   const outcomes = { replayed: 0, executed: 0, unknown: 0 };
@@ -91,7 +125,8 @@ describe.each(engines)('kill -9 under load on $kind', ({ kind, kills, open }) =>
     if (call.first === 'ok' && before !== 1) lost.push(`acknowledged but not executed once: ${told}`);
     const code = String(reply.body.code).toUpperCase();
     if (reply.status === 200) {
-      if (count !== 1 || reply.body.data?.content?.[0]?.text !== '1') lost.push(`success without one execution: ${told}`);
+      if (count !== 1 || reply.body.data?.content?.[0]?.text !== '1')
+        lost.push(`success without one execution: ${told}`);
       if (reply.replayed) outcomes.replayed++;
       else if (before === 0) outcomes.executed++;
       else lost.push(`not marked as a replay: ${told}`);
@@ -105,7 +140,7 @@ describe.each(engines)('kill -9 under load on $kind', ({ kind, kills, open }) =>
     for (let round = 0; round < kills; round++) {
       const writers = new AbortController();
       const writing = load(send, ledger, writers.signal);
-      await new Promise((resolve) => setTimeout(resolve, 150 + Math.random() * 850));
+      await someWork();
       await gateway.kill();
       writers.abort();
       await writing;
@@ -116,10 +151,10 @@ describe.each(engines)('kill -9 under load on $kind', ({ kind, kills, open }) =>
     }
     expect(ledger.odd).toEqual([]);
     // Enough happened for the kills to hit something.
-    expect(ledger.users.length).toBeGreaterThan(kills * 4);
-    expect(ledger.calls.filter(({ first }) => first === 'ok').length).toBeGreaterThan(kills * 4);
+    expect(acknowledged(ledger)).toBeGreaterThan(kills * 14);
+    expect(ledger.users.length).toBeGreaterThan(kills);
     expect(ledger.calls.some(({ first }) => first === 'none')).toBe(true);
-    expect(outcomes.replayed).toBeGreaterThan(kills * 3);
+    expect(outcomes.replayed).toBeGreaterThan(kills);
   }, 300_000);
 
   it('opens every secret afterwards, in a value that was sent last', async () => {
@@ -128,11 +163,17 @@ describe.each(engines)('kill -9 under load on $kind', ({ kind, kills, open }) =>
     for (const [username, { acknowledged, later }] of ledger.secrets) {
       if (!still.has(username) || acknowledged === undefined) continue;
       const marker = `secret-${username}`;
-      const reply = await must('POST', '/mcp/tool/call', { username, serverName: 'demo', methodName: 'whoami', args: { marker } });
+      const reply = await must('POST', '/mcp/tool/call', {
+        username,
+        serverName: 'demo',
+        methodName: 'whoami',
+        args: { marker },
+      });
       const request = upstream.recorded.find(({ body }) => body.includes(`"${marker}"`));
       const value = String(request?.headers['x-token']);
       // Acknowledged, or sent after that and written without its answer coming through.
-      if (later.indexOf(value) < later.indexOf(acknowledged)) wrong.push(`${username}: ${value} instead of ${acknowledged} (${reply.status})`);
+      if (later.indexOf(value) < later.indexOf(acknowledged))
+        wrong.push(`${username}: ${value} instead of ${acknowledged} (${reply.status})`);
     }
     expect(ledger.secrets.size).toBeGreaterThan(3);
     expect(wrong).toEqual([]);
@@ -142,14 +183,18 @@ describe.each(engines)('kill -9 under load on $kind', ({ kind, kills, open }) =>
     await gateway.kill();
     const check = (read: Reader) => halfStates(read);
     const db = kind === 'pglite' ? await openDatabase({ url: database.url }) : undefined;
-    const found = db === undefined ? await readPostgres(database, check) : await withReader({ ...database, kind: 'pglite' }, db, check).finally(() => db.close());
-    expect(found.rows).toBeGreaterThan(100);
+    const found =
+      db === undefined
+        ? await readPostgres(database, check)
+        : await withReader({ ...database, kind: 'pglite' }, db, check).finally(() => db.close());
+    expect(found.rows).toBeGreaterThan(kills * 14);
     expect(found.problems).toEqual([]);
   }, 60_000);
 
   it('has printed no secret and no key in all its lives', () => {
     const { VALET_API_KEY = '', VALET_MASTER_KEY = '' } = env;
-    for (const text of [VALET_API_KEY, VALET_MASTER_KEY, 'value-', ...ledger.keys.map((key) => key.text.slice(14, 40))]) expect(output.includes(text)).toBe(false);
+    for (const text of [VALET_API_KEY, VALET_MASTER_KEY, 'value-', ...ledger.keys.map((key) => key.text.slice(14, 40))])
+      expect(output.includes(text)).toBe(false);
     expect(output).not.toContain('last_resort');
   });
 });

@@ -60,18 +60,33 @@ describe.each(engines)('SIGTERM on $kind', ({ kind, open }) => {
   it('ends streams, answers what runs, and leaves with exit code 0 within 15 s', async () => {
     const server = await send('POST', '/api/servers', { name: 'with sessions', mode: 'direct', sessions: 'always' });
     const url = `${gateway.url}/mcp/${server?.body.serverId}`;
-    const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json', accept: 'application/json, text/event-stream' };
+    const headers = {
+      authorization: `Bearer ${key}`,
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+    };
     const hello = await fetch(url, {
-      method: 'POST', headers,
-      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 't', version: '1' } } }),
+      method: 'POST',
+      headers,
+      body: JSON.stringify({
+        jsonrpc: '2.0',
+        id: 1,
+        method: 'initialize',
+        params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 't', version: '1' } },
+      }),
     });
     const session = hello.headers.get('mcp-session-id');
     await hello.text();
     expect(session).toMatch(/\S{16,}/);
-    const stream = await openStream(url, { authorization: headers.authorization, 'mcp-session-id': String(session), 'mcp-protocol-version': '2025-11-25' });
+    const stream = await openStream(url, {
+      authorization: headers.authorization,
+      'mcp-session-id': String(session),
+      'mcp-protocol-version': '2025-11-25',
+    });
     expect(stream.status).toBe(200);
 
-    const call = (marker: string, ms: number) => send('POST', '/mcp/tool/call', { serverName: 'demo', methodName: 'count', args: { marker, ms } });
+    const call = (marker: string, ms: number) =>
+      send('POST', '/mcp/tool/call', { serverName: 'demo', methodName: 'count', args: { marker, ms } });
     await call('first', 0);
     const running = [call('short', 1_500), call('longer', 3_000)];
     // Both have reached the upstream before the signal.
@@ -104,7 +119,11 @@ describe('a second SIGTERM', () => {
     try {
       const send = sender(gateway.url, env['VALET_API_KEY'] as string);
       await send('POST', '/api/connectors', { connectorId: 'demo', kind: 'mcp-http', url: upstream.url });
-      const running = send('POST', '/mcp/tool/call', { serverName: 'demo', methodName: 'count', args: { marker: 'x', ms: 8_000 } });
+      const running = send('POST', '/mcp/tool/call', {
+        serverName: 'demo',
+        methodName: 'count',
+        args: { marker: 'x', ms: 8_000 },
+      });
       while (upstream.counts().size < 1) await new Promise((resolve) => setTimeout(resolve, 20));
       const from = performance.now();
       gateway.signal('SIGTERM');

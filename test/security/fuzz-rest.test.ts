@@ -15,7 +15,10 @@ const requestsPerRoute = 200;
 /** Printed with every failure: the same seed makes the same requests. */
 const seed = Number(process.env['VALET_FUZZ_SEED'] ?? Date.now() % 2 ** 31);
 
-const jsonSchema = (schema: unknown) => (schema === undefined ? {} : (z.toJSONSchema(schema as z.ZodMiniType, { io: 'input', unrepresentable: 'any' }) as object));
+const jsonSchema = (schema: unknown) =>
+  schema === undefined
+    ? {}
+    : (z.toJSONSchema(schema as z.ZodMiniType, { io: 'input', unrepresentable: 'any' }) as object);
 
 describe('garbage on REST routes', () => {
   let rig: Rig;
@@ -26,7 +29,11 @@ describe('garbage on REST routes', () => {
 
   beforeAll(async () => {
     process.on('unhandledRejection', note);
-    rig = await startRig({ database: await openTestDatabase('postgres'), env: { ...noLimits, LOG_LEVEL: 'trace' }, logDestination: { write: () => undefined } });
+    rig = await startRig({
+      database: await openTestDatabase('postgres'),
+      env: { ...noLimits, LOG_LEVEL: 'trace' },
+      logDestination: { write: () => undefined },
+    });
     fixtures = await addFixtures(rig);
     wire = new Wire(rig.url, 16);
   });
@@ -41,17 +48,27 @@ describe('garbage on REST routes', () => {
     const { home } = fixtures;
     const keys = [home.admin, home.admin, home.admin, home.enterprise, home.alice.key, 'garbage'];
     // What exists stays: a route that deletes is asked about what does not.
-    const good = method === 'DELETE' ? ['nobody', 'key_0'] : ['alice', 'demo', home.server.serverId, home.alice.credentialId, 'nobody'];
+    const good =
+      method === 'DELETE'
+        ? ['nobody', 'key_0']
+        : ['alice', 'demo', home.server.serverId, home.alice.credentialId, 'nobody'];
     const parts = path.split('/').map((part) => (part.startsWith('{') ? segments(good) : fc.constant(part)));
     const names = Object.keys((jsonSchema(schemas.query) as { properties?: object }).properties ?? {});
     const hasBody = method !== 'GET' && method !== 'DELETE';
-    const body = hasBody ? fc.option(bodies(almost(jsonSchema(schemas.body))), { nil: undefined, freq: 20 }) : fc.option(bodies(fc.jsonValue()), { nil: undefined, freq: 1 });
+    const body = hasBody
+      ? fc.option(bodies(almost(jsonSchema(schemas.body))), { nil: undefined, freq: 20 })
+      : fc.option(bodies(fc.jsonValue()), { nil: undefined, freq: 1 });
     return fc
       .tuple(fc.tuple(...parts), queries(names), body, headerLists, contentTypes, fc.constantFrom(...keys))
       .map(([segment, query, content, headers, type, key]) => ({
         method,
         path: segment.join('/') + query,
-        headers: ['authorization', `Bearer ${key}`, ...(content === undefined ? [] : ['content-type', type]), ...headers],
+        headers: [
+          'authorization',
+          `Bearer ${key}`,
+          ...(content === undefined ? [] : ['content-type', type]),
+          ...headers,
+        ],
         body: content,
       }));
   }
@@ -65,28 +82,41 @@ describe('garbage on REST routes', () => {
         const answer = await wire.send(sent);
         statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
         const fault = restFault(answer);
-        if (fault !== undefined) faults.push(`${id} ${sent.method} ${sent.path.slice(0, 100)} ${JSON.stringify(sent.headers?.slice(2)).slice(0, 160)} ${String(sent.body).slice(0, 200)}: ${fault}: ${answer.status} ${answer.text.slice(0, 200)}`);
+        if (fault !== undefined)
+          faults.push(
+            `${id} ${sent.method} ${sent.path.slice(0, 100)} ${JSON.stringify(sent.headers?.slice(2)).slice(0, 160)} ${String(sent.body).slice(0, 200)}: ${fault}: ${answer.status} ${answer.text.slice(0, 200)}`,
+          );
       });
     }
     expect(faults.slice(0, 12), `seed ${seed}`).toEqual([]);
     const total = [...statuses.values()].reduce((sum, count) => sum + count, 0);
     expect(total).toBe(routes.length * requestsPerRoute);
     // The generator is worth its name only if a good part gets past the first check.
-    const passed = (statuses.get(200) ?? 0) + (statuses.get(201) ?? 0) + (statuses.get(404) ?? 0) + (statuses.get(409) ?? 0);
+    const passed =
+      (statuses.get(200) ?? 0) + (statuses.get(201) ?? 0) + (statuses.get(404) ?? 0) + (statuses.get(409) ?? 0);
     expect(passed / total).toBeGreaterThan(0.1);
     expect(statuses.get(400) ?? 0).toBeGreaterThan(500);
   }, 120_000);
 
   it('answers paths that no route has with an envelope too', async () => {
     const faults: string[] = [];
-    const paths = fc.tuple(fc.constantFrom('/', '/api/', '/users/', '/secrets/', '/keys/', '/api/servers/', '/admin', '/metrics'), segments(['x', 'nowhere']), queries([]));
+    const paths = fc.tuple(
+      fc.constantFrom('/', '/api/', '/users/', '/secrets/', '/keys/', '/api/servers/', '/admin', '/metrics'),
+      segments(['x', 'nowhere']),
+      queries([]),
+    );
     const methods = fc.constantFrom('GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND', 'QUERY');
     const sample = fc.sample(fc.tuple(methods, paths, headerLists), { numRuns: 500, seed });
     await inParallel(sample, 16, async ([method, [base, segment, query], headers]) => {
-      const sent = { method, path: base + segment + query, headers: ['authorization', `Bearer ${fixtures.home.admin}`, ...headers] };
+      const sent = {
+        method,
+        path: base + segment + query,
+        headers: ['authorization', `Bearer ${fixtures.home.admin}`, ...headers],
+      };
       const answer = await wire.send(sent);
       const fault = restFault(answer);
-      if (fault !== undefined) faults.push(`${method} ${sent.path.slice(0, 100)}: ${fault}: ${answer.status} ${answer.text.slice(0, 200)}`);
+      if (fault !== undefined)
+        faults.push(`${method} ${sent.path.slice(0, 100)}: ${fault}: ${answer.status} ${answer.text.slice(0, 200)}`);
     });
     expect(faults.slice(0, 12), `seed ${seed}`).toEqual([]);
   }, 60_000);

@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { routes } from '@mcp-valet/shared';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { testDatabases, type TestDatabase } from '../support/database.ts';
+import { type TestDatabase, testDatabases } from '../support/database.ts';
 import { type Caller, headerCallers } from './support/callers.ts';
 import { dumpTables, withReader } from './support/dump.ts';
 import { Marks } from './support/marks.ts';
@@ -21,7 +21,8 @@ interface Cell {
 let unique = 0;
 const nextUnique = () => `cell${++unique}x${randomBytes(4).toString('hex')}`;
 const ruleName = (rule: Rule) => (rule.note === undefined ? rule.route : `${rule.route} (${rule.note})`);
-const cellName = ({ rule, caller, subject }: Cell) => `${ruleName(rule)} by ${caller.name} about ${subject.user ?? 'nobody'} of ${subject.account ?? 'nowhere'}`;
+const cellName = ({ rule, caller, subject }: Cell) =>
+  `${ruleName(rule)} by ${caller.name} about ${subject.user ?? 'nobody'} of ${subject.account ?? 'nowhere'}`;
 
 const userSubject = (account: WorldAccount, username: 'alice' | 'bob'): Subject => ({
   account: account.name,
@@ -57,14 +58,19 @@ describe.each(testDatabases())('isolation of REST routes on $kind', ({ open }) =
   beforeAll(async () => {
     database = await open();
     world = await buildWorld(database);
-    callers = headerCallers(world);
+    callers = headerCallers(world, 403);
     marks = new Marks(world);
     // Whoever made the other account may know that it is there.
     marks.said({ kind: 'adm', account: 'a' }, world.b.id);
   });
   afterAll(() => world?.close());
 
-  const subjects = () => [userSubject(world.a, 'alice'), userSubject(world.a, 'bob'), userSubject(world.b, 'alice'), missing];
+  const subjects = () => [
+    userSubject(world.a, 'alice'),
+    userSubject(world.a, 'bob'),
+    userSubject(world.b, 'alice'),
+    missing,
+  ];
 
   function planCells(): Cell[] {
     return restRules.flatMap((rule) =>
@@ -96,9 +102,20 @@ describe.each(testDatabases())('isolation of REST routes on $kind', ({ open }) =
   const report = () => expect(problems.splice(0).slice(0, 40)).toEqual([]);
   const rowsThatCount = () =>
     withReader(database, world.rig.gateway.gateway.parts.db, (read) =>
-      dumpTables(read, ['accounts', 'users', 'servers', 'connectors', 'credentials', 'secrets', 'data_keys', 'claims']).then(async (lines) => [
+      dumpTables(read, [
+        'accounts',
+        'users',
+        'servers',
+        'connectors',
+        'credentials',
+        'secrets',
+        'data_keys',
+        'claims',
+      ]).then(async (lines) => [
         ...lines,
-        ...(await read(`select to_jsonb(k) - 'last_used_at' as key from api_keys k order by id`)).map((row) => JSON.stringify(row['key'])),
+        ...(await read(`select to_jsonb(k) - 'last_used_at' as key from api_keys k order by id`)).map((row) =>
+          JSON.stringify(row['key']),
+        ),
       ]),
     );
 
@@ -111,7 +128,8 @@ describe.each(testDatabases())('isolation of REST routes on $kind', ({ open }) =
     const { app } = world.rig.gateway.gateway;
     const served = registeredRoutes(app.printRoutes({ commonPrefix: false, includeMeta: false }));
     const known = new Set(routes.map(({ route }) => `${route.method} ${route.path.replace(/\{(\w+)\}/g, ':$1')}`));
-    for (const path of ['/mcp', '/mcp/:serverId', '/mcp/:serverId/:accessToken']) for (const method of ['POST', 'GET', 'DELETE']) known.add(`${method} ${path}`);
+    for (const path of ['/mcp', '/mcp/:serverId', '/mcp/:serverId/:accessToken'])
+      for (const method of ['POST', 'GET', 'DELETE']) known.add(`${method} ${path}`);
     expect(served.length).toBeGreaterThan(40);
     expect(served.filter((route) => !known.has(route) && !route.startsWith('HEAD '))).toEqual([]);
   });
@@ -144,7 +162,10 @@ describe.each(testDatabases())('isolation of REST routes on $kind', ({ open }) =
       const { identity } = cell.caller;
       if (identity.kind === 'nobody') throw new Error('nobody may change anything');
       const account = world[identity.account];
-      const fresh = cell.rule.about === null ? cell.subject : await freshSubject(world, account, identity.kind === 'std' ? identity.user : undefined);
+      const fresh =
+        cell.rule.about === null
+          ? cell.subject
+          : await freshSubject(world, account, identity.kind === 'std' ? identity.user : undefined);
       await run({ ...cell, subject: fresh });
     });
     report();
@@ -154,14 +175,27 @@ describe.each(testDatabases())('isolation of REST routes on $kind', ({ open }) =
   it('answers for foreign and missing objects with the same bytes', async () => {
     const different: string[] = [];
     const bare = ({ status, text, headers }: Received) =>
-      JSON.stringify([status, text.replace(/req_[0-9A-Za-z]+/g, 'req'), headers['x-should-retry'], headers['cache-control'], headers['content-type']]);
+      JSON.stringify([
+        status,
+        text.replace(/req_[0-9A-Za-z]+/g, 'req'),
+        headers['x-should-retry'],
+        headers['cache-control'],
+        headers['content-type'],
+      ]);
     const about = restRules.filter((rule) => rule.about !== null);
     for (const caller of callers.filter(({ identity }) => identity.kind !== 'nobody')) {
       const { identity } = caller;
-      const foreign = identity.kind !== 'nobody' && identity.account === 'a' ? userSubject(world.b, 'alice') : userSubject(world.a, 'alice');
+      const foreign =
+        identity.kind !== 'nobody' && identity.account === 'a'
+          ? userSubject(world.b, 'alice')
+          : userSubject(world.a, 'alice');
       await inParallel(about, 8, async (rule) => {
-        const [theirs, none] = [await run({ rule, caller, subject: foreign, status: expectedStatus(rule, identity, foreign) }), await run({ rule, caller, subject: missing, status: expectedStatus(rule, identity, missing) })];
-        if (bare(theirs) !== bare(none)) different.push(`${ruleName(rule)} by ${caller.name}: ${bare(theirs)} / ${bare(none)}`);
+        const [theirs, none] = [
+          await run({ rule, caller, subject: foreign, status: expectedStatus(rule, identity, foreign) }),
+          await run({ rule, caller, subject: missing, status: expectedStatus(rule, identity, missing) }),
+        ];
+        if (bare(theirs) !== bare(none))
+          different.push(`${ruleName(rule)} by ${caller.name}: ${bare(theirs)} / ${bare(none)}`);
       });
     }
     report();
@@ -173,7 +207,13 @@ describe.each(testDatabases())('isolation of REST routes on $kind', ({ open }) =
     const bodies = new Set<string>();
     for (const { headers } of bad) {
       const answer = await world.wire.send({ method: 'GET', path: '/api/me', headers });
-      bodies.add(JSON.stringify([answer.status, answer.text.replace(/req_[0-9A-Za-z]+/g, 'req'), answer.headers['www-authenticate']]));
+      bodies.add(
+        JSON.stringify([
+          answer.status,
+          answer.text.replace(/req_[0-9A-Za-z]+/g, 'req'),
+          answer.headers['www-authenticate'],
+        ]),
+      );
     }
     expect(bad.length).toBeGreaterThan(8);
     expect([...bodies]).toHaveLength(1);
@@ -181,7 +221,9 @@ describe.each(testDatabases())('isolation of REST routes on $kind', ({ open }) =
 
   it('sends an opened secret to the upstream of its connector only, and only for its user', () => {
     const wrong = [...world.upstreams.demo.recorded, ...world.upstreams.notes.recorded].flatMap((request) => {
-      const owners = world.canaries.ownersIn(`${request.url} ${JSON.stringify(request.headers)} ${request.body.toString()}`);
+      const owners = world.canaries.ownersIn(
+        `${request.url} ${JSON.stringify(request.headers)} ${request.body.toString()}`,
+      );
       return owners.length > 1 ? [owners.join(' and ')] : [];
     });
     expect(world.upstreams.demo.recorded.length).toBeGreaterThan(10);
@@ -210,14 +252,31 @@ async function freshSubject(world: World, account: WorldAccount, own: string | u
   const user = own === undefined ? await manage('POST', '/users', { username }) : await manage('GET', `/users/${own}`);
   const key = own === undefined ? await manage('POST', `/users/${username}/keys`, { key_name: name }) : { key_id: '' };
   const fields = { TOKEN: world.canaries.make(`${account.name}/${username}/fresh`) };
-  const credential = await manage('POST', '/api/credentials', { userId: username, connectorId: 'demo', authenticationType: 'secrets', fields, isDefault: own === undefined });
+  const credential = await manage('POST', '/api/credentials', {
+    userId: username,
+    connectorId: 'demo',
+    authenticationType: 'secrets',
+    fields,
+    isDefault: own === undefined,
+  });
   await manage('POST', '/secrets/set', { username, serverName: 'demo', secretName: name, secretValue: fields.TOKEN });
   const server = await manage('POST', '/api/servers', { name });
-  const connector = await manage('POST', '/api/connectors', { connectorId: name, kind: 'mcp-http', url: world.upstreams.demo.url });
+  const connector = await manage('POST', '/api/connectors', {
+    connectorId: name,
+    kind: 'mcp-http',
+    url: world.upstreams.demo.url,
+  });
   const { credentialId } = credential;
   return {
-    account: account.name, user: username, userId: user.user_id, credentialId, keyId: key.key_id, serverId: server.serverId,
-    connectorId: connector.connectorId, secretName: name, unique: '',
+    account: account.name,
+    user: username,
+    userId: user.user_id,
+    credentialId,
+    keyId: key.key_id,
+    serverId: server.serverId,
+    connectorId: connector.connectorId,
+    secretName: name,
+    unique: '',
   };
 }
 

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { SealedSecret, SecretPlace } from '../../packages/server/src/credentials/vault.ts';
 import { SealError } from '../../packages/server/src/crypto/envelope.ts';
-import { testDatabases, type TestDatabase } from '../support/database.ts';
+import { type TestDatabase, testDatabases } from '../support/database.ts';
 import { type Reader, withReader } from './support/dump.ts';
 import { inParallel } from './support/wire.ts';
 import { buildWorld, type World, type WorldAccount } from './support/world.ts';
@@ -21,10 +21,19 @@ const rowsSql = `select s.account_id, s.user_id, c.connector_id, s.credential_id
 
 async function readRows(read: Reader): Promise<Row[]> {
   return (await read(rowsSql)).map((row) => ({
-    place: { account: String(row['account_id']), user: String(row['user_id']), connector: String(row['connector_id']), credential: String(row['credential_id']) },
+    place: {
+      account: String(row['account_id']),
+      user: String(row['user_id']),
+      connector: String(row['connector_id']),
+      credential: String(row['credential_id']),
+    },
     secret: {
-      name: String(row['name']), version: Number(row['version']), sealed: Buffer.from(String(row['sealed']), 'base64'), dataKeyId: String(row['key_id']),
-      wrappedDataKey: Buffer.from(String(row['wrapped']), 'base64'), kekVersion: Number(row['kek_version']),
+      name: String(row['name']),
+      version: Number(row['version']),
+      sealed: Buffer.from(String(row['sealed']), 'base64'),
+      dataKeyId: String(row['key_id']),
+      wrappedDataKey: Buffer.from(String(row['wrapped']), 'base64'),
+      kekVersion: Number(row['kek_version']),
     },
   }));
 }
@@ -39,20 +48,29 @@ describe.each(testDatabases())('sealed rows on $kind', ({ open }) => {
     // A second name and a second version, so that these can be mixed up too.
     for (const account of [world.a, world.b]) {
       for (const username of ['alice', 'bob']) {
-        for (const secretName of ['TOKEN2', 'TOKEN2', 'TOKEN3']) await manage(account, 'POST', '/secrets/set', { username, serverName: 'demo', secretName, secretValue: world.canaries.make('more') });
+        for (const secretName of ['TOKEN2', 'TOKEN2', 'TOKEN3'])
+          await manage(account, 'POST', '/secrets/set', {
+            username,
+            serverName: 'demo',
+            secretName,
+            secretValue: world.canaries.make('more'),
+          });
       }
     }
   });
   afterAll(() => world?.close());
 
-  const manage = (account: WorldAccount, method: string, path: string, body?: unknown) => world.rig.manage(method, path, body, account.admin);
-  const reading = <T>(work: (read: Reader) => Promise<T>) => withReader(database, world.rig.gateway.gateway.parts.db, work);
+  const manage = (account: WorldAccount, method: string, path: string, body?: unknown) =>
+    world.rig.manage(method, path, body, account.admin);
+  const reading = <T>(work: (read: Reader) => Promise<T>) =>
+    withReader(database, world.rig.gateway.gateway.parts.db, work);
 
   it('open at the place for which they were sealed, and nowhere else', async () => {
     const { vault } = world.rig.gateway.gateway.parts;
     const rows = await reading(readRows);
     expect(rows.length).toBeGreaterThan(20);
-    for (const { place, secret } of rows) expect((await vault.open(place, [secret])).get(secret.name)).toContain(world.canaries.stem);
+    for (const { place, secret } of rows)
+      expect((await vault.open(place, [secret])).get(secret.name)).toContain(world.canaries.stem);
 
     const opened: string[] = [];
     const kinds = new Set<string>();
@@ -81,14 +99,33 @@ describe.each(testDatabases())('sealed rows on $kind', ({ open }) => {
           // An unwrapped key that is still kept would make the moved one irrelevant.
           vault.forgetAll();
           await mustNotOpen('key', place, { ...secret, wrappedDataKey: other.secret.wrappedDataKey });
-          await mustNotOpen('key and its id', place, { ...secret, wrappedDataKey: other.secret.wrappedDataKey, dataKeyId: other.secret.dataKeyId });
+          await mustNotOpen('key and its id', place, {
+            ...secret,
+            wrappedDataKey: other.secret.wrappedDataKey,
+            dataKeyId: other.secret.dataKeyId,
+          });
         }
-        if (other.place.credential !== place.credential) await mustNotOpen('credential', { ...place, credential: other.place.credential }, secret);
+        if (other.place.credential !== place.credential)
+          await mustNotOpen('credential', { ...place, credential: other.place.credential }, secret);
       }
-      for (const wrong of [{ ...place, account: 'acc_x' }, { ...place, user: 'usr_x' }, { ...place, connector: place.connector === 'demo' ? 'notes' : 'demo' }, { ...place, user: '' }]) await mustNotOpen('place', wrong, secret);
-      for (const wrong of [{ ...secret, name: 'OTHER' }, { ...secret, version: secret.version + 1 }, { ...secret, version: secret.version - 1 }, { ...secret, kekVersion: secret.kekVersion + 1 }]) await mustNotOpen('name or version', place, wrong);
-      for (let at = 0; at < secret.sealed.length; at++) await mustNotOpen(`bit of byte ${at}`, place, { ...secret, sealed: flip(secret.sealed, at) });
-      for (const length of [0, 1, 16, 29, secret.sealed.length - 12, secret.sealed.length - 1]) await mustNotOpen(`cut at ${length}`, place, { ...secret, sealed: secret.sealed.subarray(0, length) });
+      for (const wrong of [
+        { ...place, account: 'acc_x' },
+        { ...place, user: 'usr_x' },
+        { ...place, connector: place.connector === 'demo' ? 'notes' : 'demo' },
+        { ...place, user: '' },
+      ])
+        await mustNotOpen('place', wrong, secret);
+      for (const wrong of [
+        { ...secret, name: 'OTHER' },
+        { ...secret, version: secret.version + 1 },
+        { ...secret, version: secret.version - 1 },
+        { ...secret, kekVersion: secret.kekVersion + 1 },
+      ])
+        await mustNotOpen('name or version', place, wrong);
+      for (let at = 0; at < secret.sealed.length; at++)
+        await mustNotOpen(`bit of byte ${at}`, place, { ...secret, sealed: flip(secret.sealed, at) });
+      for (const length of [0, 1, 16, 29, secret.sealed.length - 12, secret.sealed.length - 1])
+        await mustNotOpen(`cut at ${length}`, place, { ...secret, sealed: secret.sealed.subarray(0, length) });
     }
     expect(opened.slice(0, 10)).toEqual([]);
     expect(tried).toBeGreaterThan(5_000);
@@ -100,9 +137,12 @@ describe.each(testDatabases())('sealed rows on $kind', ({ open }) => {
     const { a, b, upstreams } = world;
     const id = (text: string) => `'${text}'`;
     const [alice, bob, other] = [a.users.alice, a.users.bob, b.users.alice];
-    const secretOf = (credential: string, name = 'TOKEN') => `(select sealed from secrets where credential_id = ${id(credential)} and name = '${name}')`;
-    const setSealed = (value: string) => `update secrets set sealed = ${value} where credential_id = ${id(alice.credentials.demo)} and name = 'TOKEN'`;
-    const renamed = (credential: string, from: string, to: string) => `update secrets set name = '${to}' where credential_id = ${id(credential)} and name = '${from}'`;
+    const secretOf = (credential: string, name = 'TOKEN') =>
+      `(select sealed from secrets where credential_id = ${id(credential)} and name = '${name}')`;
+    const setSealed = (value: string) =>
+      `update secrets set sealed = ${value} where credential_id = ${id(alice.credentials.demo)} and name = 'TOKEN'`;
+    const renamed = (credential: string, from: string, to: string) =>
+      `update secrets set name = '${to}' where credential_id = ${id(credential)} and name = '${from}'`;
     const keyOf = (user: string) => `(select wrapped from data_keys where user_id = ${id(user)} and is_current)`;
     const attacks: Record<string, string> = {
       'the value of another user': setSealed(secretOf(bob.credentials.demo)),
@@ -110,7 +150,9 @@ describe.each(testDatabases())('sealed rows on $kind', ({ open }) => {
       'the value of another name': setSealed(secretOf(alice.credentials.demo, 'TOKEN2')),
       'the value of the same user in another account': setSealed(secretOf(other.credentials.demo)),
       'another version': `update secrets set version = version + 1 where credential_id = ${id(alice.credentials.demo)} and name = 'TOKEN'`,
-      'another name': ['TOKEN>TMP', 'TOKEN2>TOKEN', 'TMP>TOKEN2'].map((move) => renamed(alice.credentials.demo, ...(move.split('>') as [string, string]))).join(';'),
+      'another name': ['TOKEN>TMP', 'TOKEN2>TOKEN', 'TMP>TOKEN2']
+        .map((move) => renamed(alice.credentials.demo, ...(move.split('>') as [string, string])))
+        .join(';'),
       'another data key under the same id': `update data_keys set wrapped = ${keyOf(bob.id)} where user_id = ${id(alice.id)}`,
       'another version of the master key': `update data_keys set kek_version = kek_version + 1 where user_id = ${id(alice.id)}`,
       'a changed bit': setSealed(`set_byte(sealed, length(sealed) - 1, get_byte(sealed, length(sealed) - 1) # 1)`),
@@ -128,18 +170,27 @@ describe.each(testDatabases())('sealed rows on $kind', ({ open }) => {
       upstreams.demo.reset();
       const marker = `attack${++calls}`;
       const answer = await world.wire.send({
-        method: 'POST', path: '/mcp/tool/call', headers: ['authorization', `Bearer ${alice.key}`, 'content-type', 'application/json'],
+        method: 'POST',
+        path: '/mcp/tool/call',
+        headers: ['authorization', `Bearer ${alice.key}`, 'content-type', 'application/json'],
         body: JSON.stringify({ serverName: 'demo', methodName: 'whoami', args: { marker } }),
       });
       if (answer.status < 400) wrong.push(`${what}: ${answer.status} ${answer.text.slice(0, 200)}`);
-      if (upstreams.demo.recorded.some(({ body, headers }) => body.includes(marker) || headers.authorization !== undefined)) wrong.push(`${what}: something was sent`);
+      if (
+        upstreams.demo.recorded.some(
+          ({ body, headers }) => body.includes(marker) || headers.authorization !== undefined,
+        )
+      )
+        wrong.push(`${what}: something was sent`);
       if (world.canaries.find(answer.text) !== undefined) wrong.push(`${what}: ${answer.text}`);
       await restore(before);
     }
     expect(wrong).toEqual([]);
     await forgetAll();
     const well = await world.wire.send({
-      method: 'POST', path: '/mcp/tool/call', headers: ['authorization', `Bearer ${alice.key}`, 'content-type', 'application/json'],
+      method: 'POST',
+      path: '/mcp/tool/call',
+      headers: ['authorization', `Bearer ${alice.key}`, 'content-type', 'application/json'],
       body: JSON.stringify({ serverName: 'demo', methodName: 'whoami', args: { marker: 'well' } }),
     });
     expect(well.status).toBe(200);
@@ -153,13 +204,17 @@ describe.each(testDatabases())('sealed rows on $kind', ({ open }) => {
       // Value, version and data key go over together: all that is left to tell is whose it was.
       await read(`update secrets s set sealed = o.sealed, version = o.version from secrets o where s.name = 'TOKEN' and o.name = 'TOKEN'
         and s.credential_id in ${pair} and o.credential_id in ${pair} and s.credential_id <> o.credential_id`);
-      await read(`update data_keys set user_id = case user_id when '${alice.id}' then '${bob.id}' else '${alice.id}' end, is_current = false where user_id in ('${alice.id}', '${bob.id}')`);
+      await read(
+        `update data_keys set user_id = case user_id when '${alice.id}' then '${bob.id}' else '${alice.id}' end, is_current = false where user_id in ('${alice.id}', '${bob.id}')`,
+      );
     });
     await forgetAll();
     world.upstreams.demo.reset();
     await inParallel([alice, bob], 2, async ({ key }) => {
       const answer = await world.wire.send({
-        method: 'POST', path: '/mcp/tool/call', headers: ['authorization', `Bearer ${key}`, 'content-type', 'application/json'],
+        method: 'POST',
+        path: '/mcp/tool/call',
+        headers: ['authorization', `Bearer ${key}`, 'content-type', 'application/json'],
         body: JSON.stringify({ serverName: 'demo', methodName: 'whoami', args: {} }),
       });
       expect(answer.status).toBeGreaterThanOrEqual(400);
@@ -172,7 +227,8 @@ describe.each(testDatabases())('sealed rows on $kind', ({ open }) => {
   async function forgetAll(): Promise<void> {
     const { parts } = world.rig.gateway.gateway;
     parts.vault.forgetAll();
-    for (const { credentials } of [world.a.users.alice, world.a.users.bob]) await manage(world.a, 'PATCH', `/api/credentials/${credentials.notes}`, { label: 'seen' });
+    for (const { credentials } of [world.a.users.alice, world.a.users.bob])
+      await manage(world.a, 'PATCH', `/api/credentials/${credentials.notes}`, { label: 'seen' });
   }
 
   async function restore(rows: readonly Row[]): Promise<void> {
@@ -183,7 +239,9 @@ describe.each(testDatabases())('sealed rows on $kind', ({ open }) => {
       for (const { place, secret } of ours) {
         await read(`insert into secrets (account_id, user_id, credential_id, name, version, sealed, fingerprint)
           values ('${place.account}', '${place.user}', '${place.credential}', '${secret.name}', ${secret.version}, ${hex(secret.sealed)}, '00000000')`);
-        await read(`update data_keys set wrapped = ${hex(secret.wrappedDataKey)}, kek_version = ${secret.kekVersion} where id = '${secret.dataKeyId}'`);
+        await read(
+          `update data_keys set wrapped = ${hex(secret.wrappedDataKey)}, kek_version = ${secret.kekVersion} where id = '${secret.dataKeyId}'`,
+        );
       }
     });
   }

@@ -132,6 +132,13 @@ describe('an answer', () => {
     }
   });
 
+  it('is cut at 1,000 characters of its error text, and has none that is no text', async () => {
+    const long = await answering((id) => ({ id, error: { code: 1, message: 'x'.repeat(5_000) } }));
+    expect((await failure(long)).rpc?.message).toBe('x'.repeat(1_000));
+    const odd = await answering((id) => ({ id, error: { code: 1, message: { a: 1 } } }));
+    expect((await failure(odd)).rpc?.message).toBe('');
+  });
+
   it('loses the secrets of the call before its error text is cut', async () => {
     const secret = 'sk-live-abcdef123456';
     const upstream = await answering((id) => ({

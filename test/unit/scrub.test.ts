@@ -38,7 +38,7 @@ describe('an encoded secret', () => {
         const clean = createScrub([secret])(whole.toString(isUrl ? 'base64url' : 'base64'));
         // Whatever is left decodes, at no offset, to anything that holds the secret's inner bytes.
         const inner = Buffer.from(secret).subarray(3, -3);
-        if (inner.length < 2) return clean.includes('[secret]');
+        if (inner.length < 5) return clean.includes('[secret]');
         return (
           clean
             .split('[secret]')
@@ -158,7 +158,9 @@ describe('what is no secret', () => {
 
   it('is a value under 8 characters: it would match by accident', () => {
     expect(createScrub(['secret', '1234567'])('a secret 1234567')).toBe('a secret 1234567');
-    expect(createScrub(['12345678'])('a 12345678')).toBe('a [secret]');
+    const hex = Buffer.from('secret').toString('hex');
+    expect(createScrub(['secret'])(hex)).toBe(hex);
+    expect(createScrub(['12345678'])('a 12345678 b 12345678')).toBe('a [secret] b [secret]');
     expect(createScrub([])('anything')).toBe('anything');
   });
 });

@@ -110,6 +110,17 @@ describe('a request', () => {
     expect(textOf((await patient).result)).toBe('hi');
   });
 
+  it('ends when its caller is gone, however long the probe takes', async () => {
+    const { upstreams } = setup();
+    const silent = upstreamOf((await startHostile()).urlFor('silence'));
+    const startedAt = performance.now();
+    expect(await failureOf(upstreams.request(silent, callOf('echo', {}, AbortSignal.timeout(50))))).toMatchObject({
+      kind: 'timeout',
+      executed: 'no',
+    });
+    expect(performance.now() - startedAt).toBeLessThan(2_000);
+  });
+
   it('certainly did not run when the probe failed, and the next one probes again', async () => {
     let isDown = true;
     const upstream = await start({ modern: true, intercept: () => (isDown ? { status: 500 } : undefined) });

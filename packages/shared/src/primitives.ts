@@ -44,13 +44,11 @@ export const username = z.string().check(
 export const userRef = z.string().check(z.regex(usernamePattern, { error: 'Must be a username or a usr_ id' }));
 
 /** A connector's id, chosen at creation, case-sensitive: `slack`, `zohoCRM`, `mcp-github`. */
-export const connectorId = z
-  .string()
-  .check(
-    z.regex(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/, {
-      error: 'Must be 1-64 characters of A-Z a-z 0-9 _ - and start with a letter',
-    }),
-  );
+export const connectorId = z.string().check(
+  z.regex(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/, {
+    error: 'Must be 1-64 characters of A-Z a-z 0-9 _ - and start with a letter',
+  }),
+);
 
 /** The upstream's own name of a tool or operation. */
 export const actionId = text(256, 1);

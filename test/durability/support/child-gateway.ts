@@ -10,12 +10,21 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 const built = join(root, 'packages/server/dist/main.js');
 
 const newest = (folder: string): number =>
-  Math.max(...readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile() && entry.name.endsWith('.ts')).map((entry) => statSync(join(entry.parentPath, entry.name)).mtimeMs));
+  Math.max(
+    ...readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+      .map((entry) => statSync(join(entry.parentPath, entry.name)).mtimeMs),
+  );
 
 let command: string[] | undefined;
 function gatewayCommand(): string[] {
-  const isFresh = () => statSync(built).mtimeMs > Math.max(newest(join(root, 'packages/server/src')), newest(join(root, 'packages/shared/src')));
-  command ??= existsSync(built) && isFresh() ? [built] : ['--import', 'tsx', '--conditions=@mcp-valet/source', join(root, 'packages/server/src/main.ts')];
+  const isFresh = () =>
+    statSync(built).mtimeMs >
+    Math.max(newest(join(root, 'packages/server/src')), newest(join(root, 'packages/shared/src')));
+  command ??=
+    existsSync(built) && isFresh()
+      ? [built]
+      : ['--import', 'tsx', '--conditions=@mcp-valet/source', join(root, 'packages/server/src/main.ts')];
   return command;
 }
 
@@ -50,7 +59,11 @@ export class ChildGateway {
 
   constructor(env: Readonly<Record<string, string>>) {
     const { PATH = '', HOME = '', TMPDIR = '' } = process.env;
-    this.#child = spawn(process.execPath, gatewayCommand(), { cwd: root, env: { PATH, HOME, ...(TMPDIR && { TMPDIR }), ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child = spawn(process.execPath, gatewayCommand(), {
+      cwd: root,
+      env: { PATH, HOME, ...(TMPDIR && { TMPDIR }), ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.exited = new Promise((resolve) => this.#child.once('exit', (code, signal) => resolve({ code, signal })));
     this.#up = new Promise((resolve, reject) => {
       const read = (chunk: Buffer): void => {
@@ -62,7 +75,9 @@ export class ChildGateway {
       };
       this.#child.stdout?.on('data', read);
       this.#child.stderr?.on('data', read);
-      void this.exited.then(({ code, signal }) => reject(new Error(`the gateway ended at its start (${code ?? signal}): ${this.output.slice(-2_000)}`)));
+      void this.exited.then(({ code, signal }) =>
+        reject(new Error(`the gateway ended at its start (${code ?? signal}): ${this.output.slice(-2_000)}`)),
+      );
     });
     // Whoever does not wait for the start looks at `exited`.
     this.#up.catch(() => undefined);

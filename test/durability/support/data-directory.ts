@@ -18,5 +18,10 @@ export async function openDirectory(): Promise<DirectoryDatabase> {
   mkdirSync(dir, { mode: 0o700 });
   const tar = spawnSync('tar', ['-xf', file, '-C', dir], { encoding: 'utf8' });
   if (tar.status !== 0) throw new Error(`the template was not unpacked: ${tar.stderr}`);
-  return { kind: 'pglite', url: `pglite:${dir}`, dir, close: async () => rmSync(folder, { recursive: true, force: true }) };
+  return {
+    kind: 'pglite',
+    url: `pglite:${dir}`,
+    dir,
+    close: async () => rmSync(folder, { recursive: true, force: true }),
+  };
 }

@@ -42,6 +42,8 @@ export async function halfStates(read: Reader): Promise<{ problems: string[]; ro
     const rows = await read(question);
     if (rows.length > 0) problems.push(`${what}: ${rows.length}, such as ${JSON.stringify(rows[0])}`);
   }
-  const [counted] = await read('select (select count(*) from users) + (select count(*) from calls) + (select count(*) from audit_events) as rows');
+  const [counted] = await read(
+    'select (select count(*) from users) + (select count(*) from calls) + (select count(*) from audit_events) as rows',
+  );
   return { problems, rows: Number(counted?.['rows']) };
 }

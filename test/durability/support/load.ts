@@ -22,19 +22,45 @@ export interface Ledger {
   calls: ToolCall[];
   /** Management requests with a key that had no answer: the same request is sent again later. */
   open: { key: string; username: string }[];
+  /** Users for whom something was sent: deleting them would make its loss look right. */
+  busy: Set<string>;
   /** Answers that were neither a success nor a clean refusal. */
   odd: string[];
 }
 
-export const newLedger = (): Ledger => ({ users: [], deleted: [], keys: [], servers: [], secrets: new Map(), calls: [], open: [], odd: [] });
+export const newLedger = (): Ledger => ({
+  users: [],
+  deleted: [],
+  keys: [],
+  servers: [],
+  secrets: new Map(),
+  calls: [],
+  open: [],
+  busy: new Set(),
+  odd: [],
+});
+
+/** How many writes have been acknowledged. */
+export const acknowledged = (ledger: Ledger): number =>
+  ledger.users.length +
+  ledger.deleted.length +
+  ledger.keys.length +
+  ledger.servers.length +
+  ledger.calls.filter(({ first }) => first === 'ok').length;
 
 export interface Reply {
   status: number;
+  // biome-ignore lint/suspicious/noExplicitAny: answers of every shape; whoever asks says what it reads of one
   body: any;
   replayed: boolean;
 }
 
-export type Send = (method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>) => Promise<Reply | undefined>;
+export type Send = (
+  method: string,
+  path: string,
+  body?: unknown,
+  headers?: Readonly<Record<string, string>>,
+) => Promise<Reply | undefined>;
 
 /** Requests to a gateway that may die: undefined when there is no whole answer. */
 export function sender(url: string, key: string): Send {
@@ -42,11 +68,19 @@ export function sender(url: string, key: string): Send {
     try {
       const response = await fetch(url + path, {
         method,
-        headers: { authorization: `Bearer ${key}`, ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
+        headers: {
+          authorization: `Bearer ${key}`,
+          ...(body !== undefined && { 'content-type': 'application/json' }),
+          ...headers,
+        },
         ...(body !== undefined && { body: JSON.stringify(body) }),
       });
       const text = await response.text();
-      return { status: response.status, body: JSON.parse(text), replayed: response.headers.get('idempotent-replayed') === 'true' };
+      return {
+        status: response.status,
+        body: JSON.parse(text),
+        replayed: response.headers.get('idempotent-replayed') === 'true',
+      };
     } catch (error) {
       // No answer, or half of one: exactly what is measured.
       if (error instanceof TypeError || error instanceof SyntaxError) return undefined;
@@ -58,7 +92,12 @@ export function sender(url: string, key: string): Send {
 const name = (kind: string) => `${kind}${randomBytes(5).toString('hex')}`;
 const pick = <T>(list: readonly T[]): T | undefined => list[Math.floor(Math.random() * list.length)];
 
-export const toolCall = ({ marker, ms, username }: Pick<ToolCall, 'marker' | 'ms' | 'username'>) => ({ username, serverName: 'demo', methodName: 'count', args: { marker, ms } });
+export const toolCall = ({ marker, ms, username }: Pick<ToolCall, 'marker' | 'ms' | 'username'>) => ({
+  username,
+  serverName: 'demo',
+  methodName: 'count',
+  args: { marker, ms },
+});
 
 /** Runs writers until the gateway is gone or `signal` says so. */
 export async function load(send: Send, ledger: Ledger, signal: AbortSignal): Promise<void> {
@@ -83,7 +122,12 @@ export async function load(send: Send, ledger: Ledger, signal: AbortSignal): Pro
   const deleteUsers = () =>
     until(async () => {
       await new Promise((resolve) => setTimeout(resolve, 40));
-      const at = ledger.users.length > 6 ? ledger.users.findIndex((username) => !ledger.secrets.has(username) && !ledger.keys.some((key) => key.username === username)) : -1;
+      const at =
+        ledger.users.length > 6
+          ? ledger.users.findIndex(
+              (username) => !ledger.secrets.has(username) && !ledger.keys.some((key) => key.username === username),
+            )
+          : -1;
       if (at < 0) return true;
       const [username = ''] = ledger.users.splice(at, 1);
       const reply = await send('DELETE', `/users/${username}`);
@@ -97,7 +141,12 @@ export async function load(send: Send, ledger: Ledger, signal: AbortSignal): Pro
       const entry = ledger.secrets.get(username) ?? { acknowledged: undefined, later: [] };
       ledger.secrets.set(username, entry);
       entry.later.push(value);
-      const reply = await send('POST', '/secrets/set', { username, serverName: 'demo', secretName: 'TOKEN', secretValue: value });
+      const reply = await send('POST', '/secrets/set', {
+        username,
+        serverName: 'demo',
+        secretName: 'TOKEN',
+        secretValue: value,
+      });
       // Two writers may set one secret; only the order of the answers is known, so both values stay possible.
       if (reply?.status === 200) entry.acknowledged = value;
       if (reply !== undefined) isOdd('secret', reply);
@@ -117,17 +166,34 @@ export async function load(send: Send, ledger: Ledger, signal: AbortSignal): Pro
     until(async () => {
       await new Promise((resolve) => setTimeout(resolve, 30));
       const reply = await send('POST', '/api/servers', { name: name('s') });
-      if (reply?.status === 201) ledger.servers.push({ serverId: reply.body.serverId, accessUrl: reply.body.accessUrl });
+      if (reply?.status === 201)
+        ledger.servers.push({ serverId: reply.body.serverId, accessUrl: reply.body.accessUrl });
       if (reply !== undefined) isOdd('server', reply);
       return reply !== undefined;
     });
   const callTools = () =>
     until(async () => {
-      const call: ToolCall = { key: name('key'), marker: name('m'), username: 'default', ms: Math.random() < 0.5 ? 0 : Math.floor(Math.random() * 60), first: 'none' };
+      const call: ToolCall = {
+        key: name('key'),
+        marker: name('m'),
+        username: 'default',
+        ms: Math.random() < 0.5 ? 0 : Math.floor(Math.random() * 60),
+        first: 'none',
+      };
       ledger.calls.push(call);
       const reply = await send('POST', '/mcp/tool/call', toolCall(call), { 'idempotency-key': call.key });
       if (reply !== undefined && !isOdd('call', reply)) call.first = reply.status === 200 ? 'ok' : 'refused';
       return reply !== undefined;
     });
-  await Promise.all([createUsers(), createUsers(), deleteUsers(), setSecrets(), createKeys(), createServers(), callTools(), callTools(), callTools()]);
+  await Promise.all([
+    createUsers(),
+    createUsers(),
+    deleteUsers(),
+    setSecrets(),
+    createKeys(),
+    createServers(),
+    callTools(),
+    callTools(),
+    callTools(),
+  ]);
 }

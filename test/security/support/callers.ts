@@ -1,6 +1,7 @@
 // The credential states of ISO-1 and who each of them is, written from the contract's section 2. Knows nothing of the gateway's code.
-import { crc32 } from 'node:zlib';
+
 import { randomBytes } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import type { ServerName, Username, World, WorldAccount } from './world.ts';
 
 /** Who a credential proves to be; `refused` is the status of what proves nobody. */
@@ -27,10 +28,17 @@ export function madeUpToken(kind: string): string {
   return head + sum;
 }
 
-const nobody = (name: string, refused: 400 | 401 | 403, headers: readonly string[]): Caller => ({ name, identity: { kind: 'nobody', refused }, headers });
+const nobody = (name: string, refused: 400 | 401 | 403, headers: readonly string[]): Caller => ({
+  name,
+  identity: { kind: 'nobody', refused },
+  headers,
+});
 
-/** Credentials in headers: fit for every route. */
-export function headerCallers({ a, b }: World): Caller[] {
+/**
+ * Credentials in headers: fit for every route. A server's token is known on management routes and may do nothing there (403); on MCP
+ * endpoints it counts in its URL only (401).
+ */
+export function headerCallers({ a, b }: World, ofServerToken: 401 | 403): Caller[] {
   const key = (name: string, identity: Identity, token: string): Caller => ({ name, identity, headers: bearer(token) });
   const of = (account: WorldAccount): Caller[] => [
     key(`admin of ${account.name}`, { kind: 'adm', account: account.name }, account.admin),
@@ -52,12 +60,22 @@ export function headerCallers({ a, b }: World): Caller[] {
     nobody('a revoked key', 401, bearer(a.dead.revoked)),
     nobody('an expired key', 401, bearer(a.dead.expired)),
     nobody('the key of a disabled user', 403, bearer(a.users.dora.key)),
-    nobody('a server token as bearer', 401, bearer(a.servers.connect.token)),
-    nobody('another scheme', 400, ['authorization', `Basic ${Buffer.from(`x:${a.users.alice.key}`).toString('base64')}`]),
+    nobody('a server token as bearer', ofServerToken, bearer(a.servers.connect.token)),
+    nobody('another scheme', 400, [
+      'authorization',
+      `Basic ${Buffer.from(`x:${a.users.alice.key}`).toString('base64')}`,
+    ]),
     nobody('two keys', 400, [...good, ...bearer(b.users.alice.key)]),
     nobody('one key twice', 400, [...good, ...good]),
-    nobody('two keys in one header', 401, ['authorization', `Bearer ${a.users.alice.key}, Bearer ${b.users.alice.key}`]),
-    nobody('a key and an unverifiable user token', 401, [...good, 'x-alloy-user-token', 'eyJhbGciOiJub25lIn0.eyJzdWIiOiJib2IifQ.']),
+    nobody('two keys in one header', 401, [
+      'authorization',
+      `Bearer ${a.users.alice.key}, Bearer ${b.users.alice.key}`,
+    ]),
+    nobody('a key and an unverifiable user token', 401, [
+      ...good,
+      'x-alloy-user-token',
+      'eyJhbGciOiJub25lIn0.eyJzdWIiOiJib2IifQ.',
+    ]),
     nobody('only a user token', 401, ['x-alloy-user-token', 'eyJhbGciOiJub25lIn0.eyJzdWIiOiJib2IifQ.']),
     nobody('two user headers', 400, [...good, 'x-alloy-userid', 'alice', 'X-Alloy-UserId', 'bob']),
   ];

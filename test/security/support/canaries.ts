@@ -5,7 +5,9 @@ import { randomBytes } from 'node:crypto';
 /** base64 text that stands in any longer encoded text around `bytes`, at each of the three alignments. */
 function base64Cores(bytes: Buffer): string[] {
   return [0, 1, 2].map((lead) => {
-    const text = Buffer.concat([Buffer.alloc(lead), bytes]).toString('base64').replace(/=+$/, '');
+    const text = Buffer.concat([Buffer.alloc(lead), bytes])
+      .toString('base64')
+      .replace(/=+$/, '');
     // The first and last characters hold bits of the neighbours.
     return text.slice(lead === 0 ? 0 : lead + 1, Math.floor(((lead + bytes.length) * 8) / 6));
   });
@@ -62,7 +64,9 @@ export class Canaries {
   /** Owners of the canaries that stand in the text as they are. */
   ownersIn(text: string): string[] {
     if (!text.includes(this.stem)) return [];
-    return [...this.#made].filter(([value]) => text.includes(value) || text.includes(JSON.stringify(value).slice(1, -1))).map(([, owner]) => owner);
+    return [...this.#made]
+      .filter(([value]) => text.includes(value) || text.includes(JSON.stringify(value).slice(1, -1)))
+      .map(([, owner]) => owner);
   }
 }
 

@@ -15,10 +15,18 @@ type Json = Record<string, unknown>;
 
 function secretsOf(headers: NodeJS.Dict<string | string[]>, url: URL, params: unknown): string[] {
   const own = /^(accept|connection|content-|host$|mcp-|user-agent|transfer-)/;
-  const fromHeaders = Object.entries(headers).flatMap(([name, value]) => (own.test(name) ? [] : String(value).replace(/^Bearer /, '')));
+  const fromHeaders = Object.entries(headers).flatMap(([name, value]) =>
+    own.test(name) ? [] : String(value).replace(/^Bearer /, ''),
+  );
   const walk = (value: unknown): string[] =>
-    typeof value === 'string' ? [value] : typeof value === 'object' && value !== null ? Object.values(value).flatMap(walk) : [];
-  return [...fromHeaders, ...url.searchParams.values(), ...walk((params as Json | undefined)?.['arguments'])].filter((text) => text.length >= 8);
+    typeof value === 'string'
+      ? [value]
+      : typeof value === 'object' && value !== null
+        ? Object.values(value).flatMap(walk)
+        : [];
+  return [...fromHeaders, ...url.searchParams.values(), ...walk((params as Json | undefined)?.['arguments'])].filter(
+    (text) => text.length >= 8,
+  );
 }
 
 /** The result of a method with `leak` in each text that a method of this kind has. */
@@ -33,9 +41,14 @@ function resultOf(method: string, leak: string, version: unknown): Json {
         instructions: leak,
       };
     case 'tools/list':
-      return { tools: [{ name: 'tell', title: leak, description: leak, inputSchema: schema, annotations: { title: leak } }], _meta: { leak } };
+      return {
+        tools: [{ name: 'tell', title: leak, description: leak, inputSchema: schema, annotations: { title: leak } }],
+        _meta: { leak },
+      };
     case 'prompts/list':
-      return { prompts: [{ name: 'tell', title: leak, description: leak, arguments: [{ name: 'topic', description: leak }] }] };
+      return {
+        prompts: [{ name: 'tell', title: leak, description: leak, arguments: [{ name: 'topic', description: leak }] }],
+      };
     case 'resources/list':
       return { resources: [{ uri: 'echo://tell', name: 'tell', title: leak, description: leak }] };
     case 'resources/templates/list':
@@ -65,18 +78,31 @@ export async function startEchoUpstream(options: { sse: boolean; fail?: 'rpc' | 
       if (message.id === undefined) return void response.writeHead(202).end();
       if (message.method === 'server/discover') {
         const error = { code: -32601, message: 'Method not found' };
-        return void response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ jsonrpc: '2.0', id: message.id, error }));
+        return void response
+          .writeHead(200, { 'content-type': 'application/json' })
+          .end(JSON.stringify({ jsonrpc: '2.0', id: message.id, error }));
       }
       const secrets = secretsOf(request.headers, new URL(request.url ?? '/', 'http://x'), message.params);
       const leak = secrets.flatMap((secret) => Object.values(encodings).map((encode) => encode(secret))).join(' ; ');
-      const headers = { 'x-leak': encodeURIComponent(leak).slice(0, 4_000), 'www-authenticate': `Bearer realm="${encodeURIComponent(leak).slice(0, 2_000)}"` };
+      const headers = {
+        'x-leak': encodeURIComponent(leak).slice(0, 4_000),
+        'www-authenticate': `Bearer realm="${encodeURIComponent(leak).slice(0, 2_000)}"`,
+      };
       const isList = message.method === 'initialize' || message.method.endsWith('/list');
-      if (options.fail === 'status' && !isList) return void response.writeHead(500, { ...headers, 'content-type': 'text/plain' }).end(leak);
+      if (options.fail === 'status' && !isList)
+        return void response.writeHead(500, { ...headers, 'content-type': 'text/plain' }).end(leak);
       const answer =
         options.fail === 'rpc' && !isList
           ? { jsonrpc: '2.0', id: message.id, error: { code: -32602, message: leak, data: { leak, [leak]: 1 } } }
-          : { jsonrpc: '2.0', id: message.id, result: resultOf(message.method, leak, message.params?.['protocolVersion']) };
-      if (!options.sse) return void response.writeHead(200, { ...headers, 'content-type': 'application/json' }).end(JSON.stringify(answer));
+          : {
+              jsonrpc: '2.0',
+              id: message.id,
+              result: resultOf(message.method, leak, message.params?.['protocolVersion']),
+            };
+      if (!options.sse)
+        return void response
+          .writeHead(200, { ...headers, 'content-type': 'application/json' })
+          .end(JSON.stringify(answer));
       const notices = [
         { jsonrpc: '2.0', method: 'notifications/message', params: { level: 'error', data: leak } },
         { jsonrpc: '2.0', method: 'notifications/progress', params: { progressToken: 1, progress: 1, message: leak } },

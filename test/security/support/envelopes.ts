@@ -4,17 +4,20 @@ import { json, type Received } from './wire.ts';
 
 const upstreamFaults = new Set(['UPSTREAM_ERROR', 'UPSTREAM_UNREACHABLE', 'UPSTREAM_TIMEOUT']);
 
+// biome-ignore lint/suspicious/noExplicitAny: what came back is what is being examined
 type Body = Record<string, any>;
 
 /** What is wrong with an answer to a request that may have been anything; undefined: nothing. */
 export function restFault(answer: Received): string | undefined {
-  if (answer.status < 400) return answer.status < 300 && typeof json(answer.text) === 'object' ? undefined : `an answer without a JSON object`;
+  if (answer.status < 400)
+    return answer.status < 300 && typeof json(answer.text) === 'object' ? undefined : `an answer without a JSON object`;
   const body = json(answer.text) as Body | undefined;
   if (typeof body !== 'object' || body === null) return 'an error that is no JSON object';
   const code: unknown = body['error']?.code ?? body['code'] ?? body['error'];
   const requestId: unknown = body['requestId'] ?? body['request_id'];
   if (typeof code !== 'string' || code === '') return 'an error without a code';
-  if (typeof requestId !== 'string' || requestId === '' || requestId !== answer.headers['x-request-id']) return `an error whose request id is ${JSON.stringify(requestId)}`;
+  if (typeof requestId !== 'string' || requestId === '' || requestId !== answer.headers['x-request-id'])
+    return `an error whose request id is ${JSON.stringify(requestId)}`;
   if (answer.headers['x-should-retry'] === undefined) return 'an error without x-should-retry';
   if (answer.status >= 500 && !upstreamFaults.has(code.toUpperCase())) return `a ${answer.status}`;
   return leakedInternals(answer.text);
@@ -40,12 +43,16 @@ function messageFault(body: Body, answer: Received): string | undefined {
   if (Object.hasOwn(body, 'result')) return answer.status === 200 ? undefined : `a result with status ${answer.status}`;
   const { code, message, data } = body['error'] as Body;
   if (!Number.isInteger(code) || typeof message !== 'string') return 'an error without code and message';
-  if (typeof data?.requestId !== 'string' || data.requestId !== answer.headers['x-request-id']) return 'an error without the request id';
-  if (data.code !== undefined && !isErrorCode(data.code) && data.code !== 'METHOD_NOT_ALLOWED') return `the unknown word ${data.code}`;
+  if (typeof data?.requestId !== 'string' || data.requestId !== answer.headers['x-request-id'])
+    return 'an error without the request id';
+  if (data.code !== undefined && !isErrorCode(data.code) && data.code !== 'METHOD_NOT_ALLOWED')
+    return `the unknown word ${data.code}`;
   return code === -32603 ? 'an internal error' : undefined;
 }
 
 /** Texts that only a library, a stack or the database would write. */
 function leakedInternals(text: string): string | undefined {
-  return /FST_ERR|node_modules|\bat .+:\d+:\d+|ECONN|PostgresError|PGlite|syntax error at|SyntaxError|Unexpected token|is not valid JSON at|drizzle/.exec(text)?.[0];
+  return /FST_ERR|node_modules|\bat .+:\d+:\d+|ECONN|PostgresError|PGlite|syntax error at|SyntaxError|Unexpected token|is not valid JSON at|drizzle/.exec(
+    text,
+  )?.[0];
 }

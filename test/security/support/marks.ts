@@ -16,8 +16,15 @@ export class Marks {
 
   constructor(world: World) {
     for (const account of [world.a, world.b]) {
-      const add = (text: string, user: string | null): void => void this.#marks.push({ text, account: account.name, user });
-      for (const text of [account.id, account.mark, account.ownConnector, ...Object.values(account.servers).map(({ id }) => id)]) add(text, null);
+      const add = (text: string, user: string | null): void =>
+        void this.#marks.push({ text, account: account.name, user });
+      for (const text of [
+        account.id,
+        account.mark,
+        account.ownConnector,
+        ...Object.values(account.servers).map(({ id }) => id),
+      ])
+        add(text, null);
       for (const username of usernames) {
         const user = account.users[username];
         for (const text of [user.id, user.keyId, user.mark, ...Object.values(user.credentials)]) add(text, username);
@@ -34,7 +41,12 @@ export class Marks {
   }
 
   #saidBy(identity: Identity): Set<string> {
-    const name = identity.kind === 'nobody' ? 'nobody' : identity.kind === 'std' ? `${identity.account}/${identity.user}` : identity.account;
+    const name =
+      identity.kind === 'nobody'
+        ? 'nobody'
+        : identity.kind === 'std'
+          ? `${identity.account}/${identity.user}`
+          : identity.account;
     const set = this.#said.get(name) ?? new Set<string>();
     this.#said.set(name, set);
     return set;

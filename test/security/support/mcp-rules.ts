@@ -23,7 +23,12 @@ export type Verdict =
   | { kind: 'not-on-server' };
 
 export function namings(world: World): Naming[] {
-  const same = (name: string, header: string | undefined, user: Username | null): Naming => ({ name, header, a: user, b: user });
+  const same = (name: string, header: string | undefined, user: Username | null): Naming => ({
+    name,
+    header,
+    a: user,
+    b: user,
+  });
   return [
     same('nobody', undefined, null),
     same('alice', 'alice', 'alice'),
@@ -53,7 +58,9 @@ function runsAs(identity: Exclude<Identity, { kind: 'nobody' }>, naming: Naming)
   }
   if (naming.header === undefined) return { kind: 'runs', as: 'default', account };
   if (named === null || !usernames.includes(named)) return unknownUser;
-  return named === 'dora' ? { kind: 'refused', status: 403, code: 'USER_DISABLED' } : { kind: 'runs', as: named, account };
+  return named === 'dora'
+    ? { kind: 'refused', status: 403, code: 'USER_DISABLED' }
+    : { kind: 'runs', as: named, account };
 }
 
 export function verdict(identity: Identity, place: Place, naming: Naming): Verdict {
@@ -62,8 +69,10 @@ export function verdict(identity: Identity, place: Place, naming: Naming): Verdi
     const isOwn = place.at === 'server' && place.account === identity.account && place.server === identity.server;
     if (!isOwn) return { kind: 'refused', status: 401 };
   }
-  if (place.at === 'missing' || (place.at === 'server' && place.account !== identity.account)) return { kind: 'refused', status: 404, code: 'NOT_FOUND' };
+  if (place.at === 'missing' || (place.at === 'server' && place.account !== identity.account))
+    return { kind: 'refused', status: 404, code: 'NOT_FOUND' };
   const run = runsAs(identity, naming);
-  if (run.kind === 'runs' && place.at === 'server' && place.server === 'narrow' && run.as !== 'alice') return { kind: 'not-on-server' };
+  if (run.kind === 'runs' && place.at === 'server' && place.server === 'narrow' && run.as !== 'alice')
+    return { kind: 'not-on-server' };
   return run;
 }

@@ -13,7 +13,11 @@ export interface Exchange {
   ms: number;
 }
 
-export async function exchange(port: number, moves: readonly Move[], options: { patienceMs?: number; halfClose?: boolean } = {}): Promise<Exchange> {
+export async function exchange(
+  port: number,
+  moves: readonly Move[],
+  options: { patienceMs?: number; halfClose?: boolean } = {},
+): Promise<Exchange> {
   const { patienceMs = 3_000, halfClose = false } = options;
   const startedAt = performance.now();
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
@@ -52,4 +56,6 @@ export async function exchange(port: number, moves: readonly Move[], options: { 
 }
 
 export const head = (method: string, path: string, headers: Readonly<Record<string, string | number>>): string =>
-  `${method} ${path} HTTP/1.1\r\n${Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`;
+  `${method} ${path} HTTP/1.1\r\n${Object.entries(headers)
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('')}\r\n`;

@@ -23,7 +23,7 @@ export class Wire {
 
   async send({ method, path, headers = [], body }: Sent): Promise<Received> {
     const response = await this.#pool.request({
-      method: method as 'GET',
+      method: method,
       path,
       headers: [...headers],
       ...(body !== undefined && { body }),
@@ -46,7 +46,11 @@ export function json(text: string): unknown {
 }
 
 /** Runs `work` over the items, `width` at a time, in order. */
-export async function inParallel<T>(items: readonly T[], width: number, work: (item: T, index: number) => Promise<void>): Promise<void> {
+export async function inParallel<T>(
+  items: readonly T[],
+  width: number,
+  work: (item: T, index: number) => Promise<void>,
+): Promise<void> {
   let next = 0;
   const worker = async (): Promise<void> => {
     for (;;) {

@@ -1,9 +1,9 @@
 // Two accounts that look alike, with five users, four servers, two connectors and a key of every kind each, made through the public API.
 // Every (user, connector) owns a canary as its secret. Asserts nothing: what must hold stands in the tests.
 import { randomBytes } from 'node:crypto';
+import type { TestDatabase } from '../../support/database.ts';
 import { expireKey, type Rig, startRig } from '../../support/gateway.ts';
 import { type RecordingUpstream, startRecordingUpstream } from '../../support/recording-upstream.ts';
-import type { TestDatabase } from '../../support/database.ts';
 import { Canaries, tokenNeedle } from './canaries.ts';
 import { LogCollector } from './log-collector.ts';
 import { Wire } from './wire.ts';
@@ -40,7 +40,14 @@ export interface WorldAccount {
   /** Exists in this account only. */
   ownConnector: string;
   mark: string;
-  dead: { revoked: string; expired: string; rotatedUrl: string; expiredUrl: string; deletedServer: string; deletedUrl: string };
+  dead: {
+    revoked: string;
+    expired: string;
+    rotatedUrl: string;
+    expiredUrl: string;
+    deletedServer: string;
+    deletedUrl: string;
+  };
 }
 export interface World {
   rig: Rig;
@@ -64,15 +71,30 @@ export const noLimits = {
 };
 
 export const connectorBodies = (urls: Record<ConnectorName, string>) => ({
-  demo: { connectorId: 'demo', kind: 'mcp-http', url: urls.demo, secretNames: ['TOKEN'], inject: { headers: { authorization: 'Bearer {{TOKEN}}' } } },
-  notes: { connectorId: 'notes', kind: 'mcp-http', url: urls.notes, secretNames: ['TOKEN'], inject: { args: { apiKey: '{{TOKEN}}' }, query: { k: '{{TOKEN}}' } } },
+  demo: {
+    connectorId: 'demo',
+    kind: 'mcp-http',
+    url: urls.demo,
+    secretNames: ['TOKEN'],
+    inject: { headers: { authorization: 'Bearer {{TOKEN}}' } },
+  },
+  notes: {
+    connectorId: 'notes',
+    kind: 'mcp-http',
+    url: urls.notes,
+    secretNames: ['TOKEN'],
+    inject: { args: { apiKey: '{{TOKEN}}' }, query: { k: '{{TOKEN}}' } },
+  },
 });
 
 export async function buildWorld(database: TestDatabase): Promise<World> {
   const canaries = new Canaries();
   const tokens: string[] = [];
   const log = new LogCollector(canaries, tokens);
-  const upstreams = { demo: await startRecordingUpstream({ record: true }), notes: await startRecordingUpstream({ record: true, modern: true }) };
+  const upstreams = {
+    demo: await startRecordingUpstream({ record: true }),
+    notes: await startRecordingUpstream({ record: true, modern: true }),
+  };
   const rig = await startRig({ database, env: { ...noLimits, LOG_LEVEL: 'trace' }, logDestination: log });
   const builder = new Builder(rig, canaries, tokens, { demo: upstreams.demo.url, notes: upstreams.notes.url });
   const { account } = await rig.manage('GET', '/api/me');
@@ -81,7 +103,14 @@ export async function buildWorld(database: TestDatabase): Promise<World> {
   const b = await builder.account('b', made.accountId, made.apiKey);
   const wire = new Wire(rig.url);
   return {
-    rig, wire, canaries, log, tokens, upstreams, a, b,
+    rig,
+    wire,
+    canaries,
+    log,
+    tokens,
+    upstreams,
+    a,
+    b,
     async close() {
       await wire.close();
       await rig.close();
@@ -90,7 +119,13 @@ export async function buildWorld(database: TestDatabase): Promise<World> {
   };
 }
 
-type Manage = (method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>) => Promise<any>;
+type Manage = (
+  method: string,
+  path: string,
+  body?: unknown,
+  headers?: Readonly<Record<string, string>>,
+  // biome-ignore lint/suspicious/noExplicitAny: answers of every shape; whoever asks says what it reads of one
+) => Promise<any>;
 
 class Builder {
   readonly #rig: Rig;
@@ -114,15 +149,21 @@ class Builder {
       return answer.body;
     };
     const ownConnector = `only-${name}-${randomBytes(4).toString('hex')}`;
-    for (const body of Object.values(connectorBodies(this.#urls))) await manage('POST', '/api/connectors', { ...body, description: mark });
+    for (const body of Object.values(connectorBodies(this.#urls)))
+      await manage('POST', '/api/connectors', { ...body, description: mark });
     await manage('POST', '/api/connectors', { connectorId: ownConnector, kind: 'mcp-http', url: this.#urls.demo });
     const users = {} as Record<Username, WorldUser>;
     for (const username of usernames) users[username] = await this.#user(manage, `${mark}-${username}`, username);
-    const enterprise: string = (await manage('POST', '/users/default/keys', { key_name: 'backend', kind: 'enterprise' })).api_key;
+    const enterprise: string = (
+      await manage('POST', '/users/default/keys', { key_name: 'backend', kind: 'enterprise' })
+    ).api_key;
     this.#seen(enterprise);
     const servers = await this.#servers(manage, mark);
     // No public way makes such a server yet: a token that acts for its owner only.
-    await this.#rig.sql(id, 'update servers set acts_for_users = false where account_id = $1 and id = $2', [id, servers.owned.id]);
+    await this.#rig.sql(id, 'update servers set acts_for_users = false where account_id = $1 and id = $2', [
+      id,
+      servers.owned.id,
+    ]);
     const dead = await this.#dead(manage, id);
     await manage('PATCH', '/users/dora/enable', { enabled: false });
     return { name, id, admin, enterprise, users, servers, ownConnector, mark, dead };
@@ -135,14 +176,23 @@ class Builder {
 
   async #user(manage: Manage, mark: string, username: Username): Promise<WorldUser> {
     const email = `${mark}@example.test`;
-    const user = username === 'default' ? await manage('GET', '/users/default') : await manage('POST', '/users', { username, email, metadata: { mark } });
+    const user =
+      username === 'default'
+        ? await manage('GET', '/users/default')
+        : await manage('POST', '/users', { username, email, metadata: { mark } });
     const key = await manage('POST', `/users/${username}/keys`, { key_name: mark });
     this.#seen(key.api_key);
     const credentials = {} as Record<ConnectorName, string>;
     const canaries = {} as Record<ConnectorName, string>;
     for (const connectorId of connectorIds) {
       canaries[connectorId] = this.#canaries.make(`${mark}/${connectorId}`);
-      const body = { userId: username, connectorId, authenticationType: 'secrets', fields: { TOKEN: canaries[connectorId] }, label: mark };
+      const body = {
+        userId: username,
+        connectorId,
+        authenticationType: 'secrets',
+        fields: { TOKEN: canaries[connectorId] },
+        label: mark,
+      };
       credentials[connectorId] = (await manage('POST', '/api/credentials', body)).credentialId;
     }
     return { id: user.user_id, username, key: key.api_key, keyId: key.key_id, credentials, canaries, mark };
@@ -150,7 +200,12 @@ class Builder {
 
   async #servers(manage: Manage, mark: string): Promise<Record<ServerName, WorldServer>> {
     const add = async (body: object, headers?: Record<string, string>): Promise<WorldServer> => {
-      const made = await manage('POST', '/api/servers', { description: mark, customInstructions: mark, ...body }, headers);
+      const made = await manage(
+        'POST',
+        '/api/servers',
+        { description: mark, customInstructions: mark, ...body },
+        headers,
+      );
       return { id: made.serverId, token: this.#seen(made.accessToken) };
     };
     return {
@@ -168,17 +223,20 @@ class Builder {
   }
 
   async #dead(manage: Manage, accountId: string): Promise<WorldAccount['dead']> {
-    const key = async (): Promise<{ key_id: string; api_key: string }> => manage('POST', '/users/alice/keys', { key_name: 'dead', ttl_days: 1 });
+    const key = async (): Promise<{ key_id: string; api_key: string }> =>
+      manage('POST', '/users/alice/keys', { key_name: 'dead', ttl_days: 1 });
     const [revoked, expired] = [await key(), await key()];
     await manage('POST', '/keys/revoke', { key_id: revoked.key_id });
     await expireKey(this.#rig, accountId, expired.key_id);
-    const server = async () => manage('POST', '/api/servers', { name: `dead ${randomBytes(4).toString('hex')}`, tokenExpiresInDays: 1 });
+    const server = async () =>
+      manage('POST', '/api/servers', { name: `dead ${randomBytes(4).toString('hex')}`, tokenExpiresInDays: 1 });
     const [rotated, ended, deleted] = [await server(), await server(), await server()];
     await manage('POST', `/api/servers/${rotated.serverId}/token`, {});
     const [token] = (await manage('GET', `/api/keys?serverId=${ended.serverId}`)).keys;
     await expireKey(this.#rig, accountId, token.keyId);
     await manage('DELETE', `/api/servers/${deleted.serverId}`);
-    for (const text of [revoked.api_key, expired.api_key, rotated.accessToken, ended.accessToken, deleted.accessToken]) this.#seen(text);
+    for (const text of [revoked.api_key, expired.api_key, rotated.accessToken, ended.accessToken, deleted.accessToken])
+      this.#seen(text);
     return {
       revoked: revoked.api_key,
       expired: expired.api_key,

@@ -65,6 +65,7 @@ describe('a schema', () => {
     'no type': schema({ a: { 'x-mcp-header': 'Size' } }),
     'a list of types': schema({ a: annotated(['string', 'null'], 'Size') }),
     'the schema itself': schema({}, { 'x-mcp-header': 'All' }),
+    'a schema that is a scalar itself': annotated('string', 'All'),
     'below items': schema({ a: { type: 'array', items: annotated('string', 'Item') } }),
     'below properties of items': schema({ a: { type: 'array', items: schema({ b: annotated('string', 'Item') }) } }),
     'below anyOf': schema({ a: { anyOf: [annotated('string', 'Any')] } }),

@@ -32,10 +32,7 @@ export const defaultUsername = 'default';
 export const attemptedText = (text: string): string =>
   redactTokens(text)
     .slice(0, 128)
-    .replace(
-      /[\p{Cc}\u2028\u2029\p{Surrogate}]/gu,
-      (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
-    );
+    .replace(/[\p{Cc}\u2028\u2029\p{Surrogate}]/gu, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 const disabled = (): Refusal =>
   new Refusal('USER_DISABLED', 'The user is disabled', { reason: 'user_disabled', word: 'user_disabled' });

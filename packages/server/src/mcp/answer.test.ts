@@ -13,7 +13,7 @@ const lines: unknown[] = [];
 const log = { error: (...line: unknown[]) => lines.push(line), debug: (...line: unknown[]) => lines.push(line) };
 const callOf = (era: Era = 'modern'): UserCall =>
   ({ era, requestId: 'req_1', user: { record: { username: 'alice' } }, parts: { log } }) as unknown as UserCall;
-const clock = { timeoutMs: 30_000 } as CallClock;
+const clock = { timeoutMs: 30_000, signal: AbortSignal.abort(), elapsedMs: () => 30_012 } as unknown as CallClock;
 const answerTo = (error: unknown, era?: Era): Answer => answerOfFailure(error, callOf(era), 'slack', clock);
 const rpc = (code: number, data?: unknown, message = 'upstream says') =>
   new UpstreamFailure('rpc', 'unknown', { status: 200, rpc: { code, message, data } });
@@ -57,6 +57,12 @@ describe('a failure of the upstream', () => {
     expect(answer.error).toMatchObject({ code, message, executed });
   });
 
+  it('tells the time that was really waited where something gave up before the call', () => {
+    const early = { ...clock, signal: new AbortController().signal, elapsedMs: () => 5_003 };
+    const { error } = answerOfFailure(new UpstreamFailure('timeout', 'no'), callOf(), 'slack', early);
+    expect(error?.message).toBe('Upstream timed out after 5003 ms');
+  });
+
   it('says when to come back, where the upstream said so or limits requests', () => {
     expect(answerTo(new UpstreamFailure('rate_limited', 'no', { retryAfterMs: 9_000 })).error).toMatchObject({
       retryAfterMs: 9_000,
@@ -98,7 +104,7 @@ describe('a JSON-RPC error of the upstream', () => {
       field: 'kept',
     };
     for (const code of [-32_602, -32_603, 409, 429])
-      expect(answerTo(rpc(code, forged)).error).toMatchObject({ data: { field: 'kept' } });
+      expect((answerTo(rpc(code, forged)).error as RpcError).data).toEqual({ field: 'kept' });
     expect(JSON.stringify(answerTo(rpc(-32_602, forged)))).not.toContain('evil');
     expect((answerTo(rpc(-32_602, { code: 17 })).error as RpcError).data).toEqual({ code: 17 });
     expect((answerTo(rpc(-32_602, 'text')).error as RpcError).data).toBeUndefined();
