@@ -124,9 +124,7 @@ export async function load(send: Send, ledger: Ledger, signal: AbortSignal): Pro
       await new Promise((resolve) => setTimeout(resolve, 40));
       const at =
         ledger.users.length > 6
-          ? ledger.users.findIndex(
-              (username) => !ledger.secrets.has(username) && !ledger.keys.some((key) => key.username === username),
-            )
+          ? ledger.users.findIndex((username) => !ledger.secrets.has(username) && !ledger.busy.has(username))
           : -1;
       if (at < 0) return true;
       const [username = ''] = ledger.users.splice(at, 1);
@@ -157,6 +155,7 @@ export async function load(send: Send, ledger: Ledger, signal: AbortSignal): Pro
       await new Promise((resolve) => setTimeout(resolve, 15));
       const username = ledger.users.at(-1 - ledger.keys.length) ?? pick(ledger.users);
       if (username === undefined) return true;
+      ledger.busy.add(username);
       const reply = await send('POST', `/users/${username}/keys`, { key_name: 'k' });
       if (reply?.status === 201) ledger.keys.push({ username, text: reply.body.api_key });
       if (reply !== undefined) isOdd('key', reply);

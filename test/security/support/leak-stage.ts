@@ -161,10 +161,10 @@ class Printed {
   constructor() {
     for (const stream of [process.stdout, process.stderr]) {
       const { write } = stream;
-      stream.write = ((chunk: string | Uint8Array, ...rest: []) => {
+      stream.write = (chunk: string | Uint8Array, ...rest: []) => {
         this.text += String(chunk);
         return write.call(stream, chunk, ...rest);
-      });
+      };
       this.#undo.push(() => {
         stream.write = write;
       });
