@@ -113,7 +113,7 @@ describe('the client', () => {
     expect(notices.match(/MIT License/g)).toHaveLength(2);
   });
 
-  it('is at most 40 kB minified and compressed, its types at most 120 kB', async () => {
+  it('is at most 42 kB minified and compressed, its types at most 120 kB', async () => {
     const outDir = join(work, 'minified');
     await build({
       entry: [join(packages.client.folder, 'dist/index.js')],
@@ -127,7 +127,7 @@ describe('the client', () => {
     });
     const minified = gzipSync(readFileSync(join(outDir, 'index.js'))).length;
     expect(minified).toBeGreaterThan(1000);
-    expect(minified).toBeLessThanOrEqual(40_000);
+    expect(minified).toBeLessThanOrEqual(42_000);
     expect(statSync(join(packages.client.folder, 'dist/index.d.ts')).size).toBeLessThanOrEqual(120_000);
   });
 });

@@ -126,7 +126,7 @@ describe.each(testDatabases())('secrets that an upstream says back on $kind', ({
     const { found, rows } = await stage.residue();
     expect(found).toEqual([]);
     expect(rows).toBeGreaterThan(150);
-    expect(stage.log.lines).toBeGreaterThan(500);
+    expect(stage.log.lines).toBeGreaterThan(350);
   });
 
   it('would have noticed: the search finds a canary in each encoding, anywhere in a text', () => {

@@ -1,10 +1,6 @@
 // Ids, names, limits and small schemas that every noun of the contract is built from. zod/mini only: its size is the client's size.
 
 import * as z from 'zod/mini';
-import en from 'zod/v4/locales/en.js';
-
-// zod/mini ships without messages; the gateway's answers need readable ones.
-z.config(en());
 
 /** Characters of usernames: letters, digits and `._:@+|-`, starting with a letter or digit, at most 128. */
 export const usernamePattern = /^[A-Za-z0-9][A-Za-z0-9._:@+|-]{0,127}$/;

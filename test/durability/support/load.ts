@@ -24,7 +24,7 @@ export interface Ledger {
   open: { key: string; username: string }[];
   /** Users for whom something was sent: deleting them would make its loss look right. */
   busy: Set<string>;
-  /** Answers that were neither a success nor a clean refusal. */
+  /** Answers that no fault outside of the gateway explains. */
   odd: string[];
 }
 
@@ -105,8 +105,8 @@ export async function load(send: Send, ledger: Ledger, signal: AbortSignal): Pro
     while (!signal.aborted && (await step()));
   };
   const isOdd = (what: string, reply: Reply): boolean => {
-    // Taken on one side and lost on the other: a name that is there already, because its creation had no answer.
-    if (reply.status < 500 || reply.status === 503) return false;
+    // A busy machine may make an upstream late; that is said, and is no fault of the gateway.
+    if (reply.status < 500 || reply.status > 501) return false;
     ledger.odd.push(`${what}: ${reply.status} ${JSON.stringify(reply.body)}`);
     return true;
   };

@@ -2,8 +2,13 @@
 // Knows the contract and HTTP; decides nothing about who may do what.
 import { headers, limits, type RouteDefinition, type RouteInput, usernamePattern } from '@mcp-valet/shared';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import * as z from 'zod/mini';
+import en from 'zod/v4/locales/en.js';
 import { JsonError, parseJson } from '../mcp/jsonrpc.ts';
 import { Refusal, userNotFound } from '../refusal.ts';
+
+// zod/mini ships without messages; the gateway's answers need readable ones, the SDK does not carry them.
+z.config(en());
 
 interface Issue {
   path: string;
