@@ -1,6 +1,14 @@
 -- What the migrations produce, read back from the catalogue. Not a migration: nothing runs it.
 -- A test fails when it differs; write it anew with: npx tsx --conditions=@mcp-valet/source test/db/write-schema.ts
 
+create table account_settings (
+  account_id text not null,
+  redirect_uris text[] default '{}'::text[] not null,
+  webhook_url text,
+  webhook_secret bytea,
+  updated_at timestamp(3) with time zone default now() not null
+);
+
 create table accounts (
   id text not null,
   name text not null,
@@ -88,6 +96,33 @@ create table claims (
   created_at timestamp(3) with time zone default now() not null
 );
 
+create table connect_requests (
+  hash bytea not null,
+  account_id text not null,
+  user_id text not null,
+  connector_id text not null,
+  credential_id text not null,
+  scopes text[],
+  redirect_uri text,
+  sealed_id bytea not null,
+  ticket_hash bytea,
+  ticket_expires_at timestamp(3) with time zone,
+  browser_hash bytea,
+  state_hash bytea,
+  sealed_flow bytea,
+  misses integer default 0 not null,
+  status text default 'open'::text not null,
+  created_at timestamp(3) with time zone default now() not null,
+  expires_at timestamp(3) with time zone not null
+);
+
+create table connector_documents (
+  account_id text not null,
+  connector_id text not null,
+  document bytea not null,
+  updated_at timestamp(3) with time zone default now() not null
+);
+
 create table connectors (
   account_id text not null,
   id text not null,
@@ -102,7 +137,9 @@ create table connectors (
   enabled boolean default true not null,
   version integer default 1 not null,
   created_at timestamp(3) with time zone default now() not null,
-  updated_at timestamp(3) with time zone default now() not null
+  updated_at timestamp(3) with time zone default now() not null,
+  oauth jsonb,
+  allow_shared boolean default false not null
 );
 
 create table credentials (
@@ -116,7 +153,13 @@ create table credentials (
   is_default boolean default false not null,
   version integer default 1 not null,
   created_at timestamp(3) with time zone default now() not null,
-  updated_at timestamp(3) with time zone default now() not null
+  updated_at timestamp(3) with time zone default now() not null,
+  shared boolean default false not null,
+  scopes text[],
+  subject text,
+  token_expires_at timestamp(3) with time zone,
+  refresh_lease_until timestamp(3) with time zone,
+  last_error text
 );
 
 create table data_keys (
@@ -140,6 +183,16 @@ create table keyring (
   version integer not null,
   kek_version integer not null,
   wrapped bytea not null,
+  created_at timestamp(3) with time zone default now() not null
+);
+
+create table oauth_clients (
+  account_id text not null,
+  connector_id text not null,
+  issuer text not null,
+  client_id text not null,
+  sealed bytea,
+  expires_at timestamp(3) with time zone,
   created_at timestamp(3) with time zone default now() not null
 );
 
@@ -172,7 +225,8 @@ create table servers (
   acts_for_users boolean not null,
   version integer default 1 not null,
   created_at timestamp(3) with time zone default now() not null,
-  updated_at timestamp(3) with time zone default now() not null
+  updated_at timestamp(3) with time zone default now() not null,
+  full_results boolean default false not null
 );
 
 create table users (
@@ -195,6 +249,21 @@ create table valet_migrations (
   applied_at timestamp with time zone default now() not null
 );
 
+create table webhook_deliveries (
+  id text not null,
+  account_id text not null,
+  event text not null,
+  payload jsonb not null,
+  attempts integer default 0 not null,
+  next_at timestamp(3) with time zone,
+  delivered_at timestamp(3) with time zone,
+  last_status integer,
+  created_at timestamp(3) with time zone default now() not null
+);
+
+alter table account_settings add constraint account_settings_account CHECK ((account_id <> ''::text));
+alter table account_settings add constraint account_settings_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table account_settings add constraint account_settings_pkey PRIMARY KEY (account_id);
 alter table accounts add constraint accounts_pkey PRIMARY KEY (id);
 alter table accounts add constraint accounts_name_unique UNIQUE (name);
 alter table api_keys add constraint api_keys_account CHECK ((account_id <> ''::text));
@@ -209,6 +278,15 @@ alter table calls add constraint calls_account CHECK ((account_id <> ''::text));
 alter table calls add constraint calls_pkey PRIMARY KEY (id);
 alter table claims add constraint claims_account CHECK ((account_id <> ''::text));
 alter table claims add constraint claims_account_id_user_id_scope_key_pk PRIMARY KEY (account_id, user_id, scope, key);
+alter table connect_requests add constraint connect_requests_account CHECK ((account_id <> ''::text));
+alter table connect_requests add constraint connect_requests_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table connect_requests add constraint connect_requests_credential FOREIGN KEY (account_id, credential_id) REFERENCES credentials(account_id, id) ON DELETE CASCADE;
+alter table connect_requests add constraint connect_requests_user_id_users_id_fk FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+alter table connect_requests add constraint connect_requests_pkey PRIMARY KEY (hash);
+alter table connector_documents add constraint connector_documents_account CHECK ((account_id <> ''::text));
+alter table connector_documents add constraint connector_documents_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table connector_documents add constraint connector_documents_connector FOREIGN KEY (account_id, connector_id) REFERENCES connectors(account_id, id) ON DELETE CASCADE;
+alter table connector_documents add constraint connector_documents_account_id_connector_id_pk PRIMARY KEY (account_id, connector_id);
 alter table connectors add constraint connectors_account CHECK ((account_id <> ''::text));
 alter table connectors add constraint connectors_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
 alter table connectors add constraint connectors_account_id_id_pk PRIMARY KEY (account_id, id);
@@ -223,6 +301,10 @@ alter table data_keys add constraint data_keys_user_id_users_id_fk FOREIGN KEY (
 alter table data_keys add constraint data_keys_pkey PRIMARY KEY (id);
 alter table installation add constraint installation_pkey PRIMARY KEY (id);
 alter table keyring add constraint keyring_purpose_version_pk PRIMARY KEY (purpose, version);
+alter table oauth_clients add constraint oauth_clients_account CHECK ((account_id <> ''::text));
+alter table oauth_clients add constraint oauth_clients_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table oauth_clients add constraint oauth_clients_connector FOREIGN KEY (account_id, connector_id) REFERENCES connectors(account_id, id) ON DELETE CASCADE;
+alter table oauth_clients add constraint oauth_clients_account_id_connector_id_issuer_pk PRIMARY KEY (account_id, connector_id, issuer);
 alter table secrets add constraint secrets_account CHECK ((account_id <> ''::text));
 alter table secrets add constraint secrets_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
 alter table secrets add constraint secrets_account_id_credential_id_credentials_account_id_id_fk FOREIGN KEY (account_id, credential_id) REFERENCES credentials(account_id, id) ON DELETE CASCADE;
@@ -237,6 +319,9 @@ alter table users add constraint users_account_id_accounts_id_fk FOREIGN KEY (ac
 alter table users add constraint users_pkey PRIMARY KEY (id);
 alter table users add constraint users_username UNIQUE (account_id, username);
 alter table valet_migrations add constraint valet_migrations_pkey PRIMARY KEY (tag);
+alter table webhook_deliveries add constraint webhook_deliveries_account CHECK ((account_id <> ''::text));
+alter table webhook_deliveries add constraint webhook_deliveries_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table webhook_deliveries add constraint webhook_deliveries_pkey PRIMARY KEY (id);
 
 CREATE UNIQUE INDEX api_keys_hash ON public.api_keys USING btree (hash);
 CREATE INDEX api_keys_server ON public.api_keys USING btree (server_id);
@@ -246,27 +331,42 @@ CREATE INDEX calls_account_seq ON public.calls USING btree (account_id, seq);
 CREATE INDEX calls_account_user ON public.calls USING btree (account_id, user_id, seq);
 CREATE INDEX calls_open ON public.calls USING btree (lease_until) WHERE (outcome IS NULL);
 CREATE INDEX claims_expiry ON public.claims USING btree (expires_at);
+CREATE INDEX connect_requests_expiry ON public.connect_requests USING btree (expires_at);
+CREATE UNIQUE INDEX connect_requests_state ON public.connect_requests USING btree (state_hash);
+CREATE INDEX connect_requests_user ON public.connect_requests USING btree (account_id, user_id, connector_id);
 CREATE UNIQUE INDEX credentials_default ON public.credentials USING btree (account_id, user_id, connector_id) WHERE is_default;
+CREATE INDEX credentials_shared ON public.credentials USING btree (account_id, connector_id) WHERE shared;
 CREATE INDEX credentials_user ON public.credentials USING btree (account_id, user_id, connector_id);
 CREATE UNIQUE INDEX data_keys_current ON public.data_keys USING btree (account_id, user_id) WHERE is_current;
+CREATE INDEX webhook_deliveries_next ON public.webhook_deliveries USING btree (next_at) WHERE (next_at IS NOT NULL);
 
 create sequence calls_outcome_seq;
 
+alter table account_settings enable row level security, force row level security;
 alter table accounts enable row level security, force row level security;
 alter table api_keys enable row level security, force row level security;
 alter table audit_events enable row level security, force row level security;
 alter table calls enable row level security, force row level security;
 alter table claims enable row level security, force row level security;
+alter table connect_requests enable row level security, force row level security;
+alter table connector_documents enable row level security, force row level security;
 alter table connectors enable row level security, force row level security;
 alter table credentials enable row level security, force row level security;
 alter table data_keys enable row level security, force row level security;
 alter table installation enable row level security, force row level security;
 alter table keyring enable row level security, force row level security;
+alter table oauth_clients enable row level security, force row level security;
 alter table secrets enable row level security, force row level security;
 alter table servers enable row level security, force row level security;
 alter table users enable row level security, force row level security;
 alter table valet_migrations disable row level security, no force row level security;
+alter table webhook_deliveries enable row level security, force row level security;
 
+create policy account_wall on account_settings as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy due_settings on account_settings as permissive for select to valet_app
+  using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
 create policy account_delete on accounts as permissive for delete to valet_app
   using ((id = ( SELECT valet_scope_account() AS valet_scope_account)) AND (( SELECT valet_scope_user() AS valet_scope_user) = '*'::text));
 create policy account_insert on accounts as permissive for insert to valet_app
@@ -310,6 +410,21 @@ create policy sweep_delete on claims as permissive for delete to valet_app
 create policy user_wall on claims as restrictive for all to valet_app
   using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id))
   with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id));
+create policy account_wall on connect_requests as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy opened on connect_requests as permissive for select to valet_app
+  using ((hash = ( SELECT valet_scope_key_hash() AS valet_scope_key_hash)) OR (state_hash = ( SELECT valet_scope_key_hash() AS valet_scope_key_hash)));
+create policy sweep on connect_requests as permissive for select to valet_app
+  using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
+create policy sweep_delete on connect_requests as permissive for delete to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (expires_at <= now()));
+create policy user_wall on connect_requests as restrictive for all to valet_app
+  using (((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id)) OR (hash = ( SELECT valet_scope_key_hash() AS valet_scope_key_hash)) OR (state_hash = ( SELECT valet_scope_key_hash() AS valet_scope_key_hash)))
+  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id));
+create policy account_wall on connector_documents as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
 create policy account_wall on connectors as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
@@ -331,6 +446,9 @@ create policy installation_wall on installation as permissive for all to valet_a
 create policy installation_wall on keyring as permissive for all to valet_app
   using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text)
   with check (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
+create policy account_wall on oauth_clients as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
 create policy account_wall on secrets as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
@@ -346,6 +464,16 @@ create policy account_wall on users as permissive for all to valet_app
 create policy user_wall on users as restrictive for all to valet_app
   using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = id))
   with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = id));
+create policy account_wall on webhook_deliveries as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy due on webhook_deliveries as permissive for select to valet_app
+  using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
+create policy due_update on webhook_deliveries as permissive for update to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (next_at IS NOT NULL))
+  with check (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
+create policy sweep_delivered on webhook_deliveries as permissive for delete to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (next_at IS NULL));
 
 CREATE OR REPLACE FUNCTION public.valet_begin_calls(batch json)
  RETURNS TABLE(call_id text, state text, status integer, answer bytea, first_call_id text)
@@ -426,37 +554,60 @@ AS $function$
 declare
   part record;
   r record;
+  ids text[];
+  ended integer;
 begin
-  perform set_config('role', 'valet_app', true), set_config('valet.user_id', '*', true), set_config('enable_seqscan', 'off', true);
+  -- The list of ids makes the primary key the only way to the rows that fits. With a join alone the planner, knowing nothing of a young table,
+  -- walks the whole of it, and keeps that plan. One plan for all sizes: for small batches it would be made anew each time.
+  perform set_config('role', 'valet_app', true), set_config('valet.user_id', '*', true), set_config('enable_seqscan', 'off', true),
+    set_config('enable_bitmapscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true);
   for part in
-    select g.account, g.rows from json_to_recordset(batch) as g(account text, rows json) order by g.account collate "C"
+    select g.account, g.keyed, g.rows from json_to_recordset(batch) as g(account text, keyed boolean, rows json) order by g.account collate "C"
   loop
     perform set_config('valet.account_id', part.account, true);
-    for r in
-      select e.* from json_to_recordset(part.rows)
-        as e(id text, outcome text, reason text, upstream_status integer, latency_ms integer, outcome_digest text,
-             claim text, claim_user text, claim_scope text, key text, status integer, answer text)
-      order by e.id collate "C"
-    loop
-      -- Written so that the primary key is the only index that fits: with "account_id = …" or "outcome is null" the planner, knowing nothing of a
-      -- young table, walks all rows of the account or all open calls, and keeps that plan.
-      update calls c set outcome = r.outcome, reason = r.reason, upstream_status = r.upstream_status, latency_ms = r.latency_ms,
-        outcome_digest = decode(r.outcome_digest, 'hex'), outcome_seq = nextval('calls_outcome_seq'), outcome_xid = pg_current_xact_id()
-      where c.id = r.id and coalesce(c.account_id, '') = part.account and coalesce(c.outcome, '') = '';
-      if not found then
-        late_call_id := r.id;
-        return next;
-      end if;
-      if r.claim = 'released' then
-        delete from claims c where c.account_id = part.account and c.user_id = r.claim_user and c.scope = r.claim_scope and c.key = r.key
-          and c.call_id = r.id and c.state = 'running';
-      elsif r.claim is not null then
-        update claims c set state = r.claim, status = r.status, answer = decode(r.answer, 'base64')
-        where c.account_id = part.account and c.user_id = r.claim_user and c.scope = r.claim_scope and c.key = r.key
-          and c.call_id = r.id and c.state = 'running';
-      end if;
-    end loop;
+    ids := array(select e.id from json_to_recordset(part.rows) as e(id text));
+    update calls c set outcome = e.outcome, reason = e.reason, upstream_status = e.upstream_status, latency_ms = e.latency_ms,
+      outcome_digest = decode(e.outcome_digest, 'hex'), outcome_seq = nextval('calls_outcome_seq'), outcome_xid = pg_current_xact_id()
+    from json_to_recordset(part.rows)
+      as e(id text, outcome text, reason text, upstream_status integer, latency_ms integer, outcome_digest text)
+    where c.id = any (ids) and c.id = e.id and coalesce(c.account_id, '') = part.account and coalesce(c.outcome, '') = '';
+    get diagnostics ended = row_count;
+    -- Rare: the sweeper was faster, or the row is not this account's.
+    if ended < cardinality(ids) then
+      return query
+      select e.id from unnest(ids) as e(id)
+      where (select c.outcome_xid from calls c where c.id = e.id) is distinct from pg_current_xact_id();
+    end if;
+    if part.keyed then
+      -- In the order in which `valet_begin_calls` takes claims.
+      for r in
+        select k.* from json_to_recordset(part.rows)
+          as k(id text, claim text, claim_user text, claim_scope text, key text, status integer, answer text)
+        where k.claim is not null
+        order by k.claim_user collate "C", k.claim_scope collate "C", k.key collate "C"
+      loop
+        if r.claim = 'released' then
+          delete from claims c where c.account_id = part.account and c.user_id = r.claim_user and c.scope = r.claim_scope and c.key = r.key
+            and c.call_id = r.id and c.state = 'running';
+        else
+          update claims c set state = r.claim, status = r.status, answer = decode(r.answer, 'base64')
+          where c.account_id = part.account and c.user_id = r.claim_user and c.scope = r.claim_scope and c.key = r.key
+            and c.call_id = r.id and c.state = 'running';
+        end if;
+      end loop;
+    end if;
   end loop;
+end $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_find_connect(link_hash bytea)
+ RETURNS TABLE(account_id text, user_id text, hash bytea)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+begin
+  perform set_config('role', 'valet_app', true), set_config('valet.account_id', '', true), set_config('valet.user_id', '', true),
+    set_config('valet.key_hash', encode(link_hash, 'hex'), true);
+  return query select r.account_id, r.user_id, r.hash from connect_requests r where r.hash = link_hash or r.state_hash = link_hash;
 end $function$
 ;
 CREATE OR REPLACE FUNCTION public.valet_find_principal(key_hash bytea)
@@ -534,25 +685,31 @@ CREATE TRIGGER calls_stamped AFTER INSERT ON public.calls FOR EACH ROW WHEN (((n
             ELSE NULL::xid8
         END))) EXECUTE FUNCTION valet_refuse('a row carries its position, and a complete row that of its outcome');
 
+grant delete, insert, select, update on account_settings to valet_app;
 grant delete, insert, select, update on accounts to valet_app;
 grant delete, insert, select, update on api_keys to valet_app;
 grant insert, select on audit_events to valet_app;
 grant insert, select on calls to valet_app;
 grant usage on calls_outcome_seq to valet_app;
 grant delete, insert, select, update on claims to valet_app;
+grant delete, insert, select, update on connect_requests to valet_app;
+grant delete, insert, select, update on connector_documents to valet_app;
 grant delete, insert, select, update on connectors to valet_app;
 grant delete, insert, select, update on credentials to valet_app;
 grant delete, insert, select, update on data_keys to valet_app;
 grant insert, select on installation to valet_app;
 grant insert, select on keyring to valet_app;
+grant delete, insert, select, update on oauth_clients to valet_app;
 grant delete, insert, select, update on secrets to valet_app;
 grant delete, insert, select, update on servers to valet_app;
 grant delete, insert, select, update on users to valet_app;
+grant delete, insert, select, update on webhook_deliveries to valet_app;
 
 grant update (outcome, reason, upstream_status, latency_ms, outcome_digest, outcome_seq, outcome_xid) on calls to valet_app;
 
 grant execute on function valet_begin_calls(json) to valet_app;
 grant execute on function valet_end_calls(json) to valet_app;
+grant execute on function valet_find_connect(bytea) to valet_app;
 grant execute on function valet_find_principal(bytea) to valet_app;
 grant execute on function valet_refuse() to public;
 grant execute on function valet_scope_account() to public;

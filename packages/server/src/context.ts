@@ -6,7 +6,9 @@ import type { Trail } from './audit/record.ts';
 import type { Journal } from './calls/journal.ts';
 import type { Config } from './config.ts';
 import type { Egress } from './connectors/egress.ts';
+import type { StdioCatalog } from './connectors/stdio-catalog.ts';
 import type { ConnectorViews, Upstreams } from './connectors/upstreams.ts';
+import type { Refresher } from './credentials/oauth/ports.ts';
 import type { Vault } from './credentials/vault.ts';
 import type { Keyring } from './crypto/keyring.ts';
 import type { Database } from './db/client.ts';
@@ -29,6 +31,10 @@ export interface Parts {
   carriers: Upstreams;
   /** Upstreams as management shows them. */
   upstreams: ConnectorViews;
+  /** Keeps OAuth tokens good: used by calls and lists before they open a credential. */
+  refresher: Refresher;
+  /** Commands that `mcp-stdio` connectors may name. */
+  stdioCatalog: StdioCatalog;
   journal: Journal;
   trail: Trail;
   limits: Limits;
@@ -63,4 +69,8 @@ export interface Ctx {
 export type { Topic } from './identity/cache.ts';
 
 /** A handler of the management plane: knows neither HTTP nor Fastify, does no network I/O unless its route says `db: 'plain'`. */
-export type Handler<R extends RouteDefinition> = (input: RouteInput<R>, ctx: Ctx) => Promise<RouteReply<R>>;
+export interface Handler<R extends RouteDefinition> {
+  (input: RouteInput<R>, ctx: Ctx): Promise<RouteReply<R>>;
+  /** What takes its time and needs no database (fetching, compiling): runs before the transaction. What it throws is the answer. */
+  prepare?: (input: RouteInput<R>, ctx: Pick<Ctx, 'parts' | 'principal'>) => Promise<void>;
+}

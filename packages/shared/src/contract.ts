@@ -8,6 +8,7 @@ import { credentialRoutes } from './credentials.ts';
 import type { RouteDefinition } from './route.ts';
 import { secretRoutes } from './secrets.ts';
 import { serverRoutes } from './servers.ts';
+import { settingsRoutes } from './settings.ts';
 import { systemRoutes } from './system.ts';
 import { userRoutes } from './users.ts';
 
@@ -23,6 +24,7 @@ export type Contract = {
   readonly calls: typeof callRoutes;
   readonly audit: typeof auditRoutes;
   readonly accounts: typeof accountRoutes;
+  readonly settings: typeof settingsRoutes;
   readonly system: typeof systemRoutes;
 };
 
@@ -37,6 +39,7 @@ export const contract: Contract = {
   calls: callRoutes,
   audit: auditRoutes,
   accounts: accountRoutes,
+  settings: settingsRoutes,
   system: systemRoutes,
 } satisfies Record<string, Record<string, RouteDefinition>>;
 

@@ -14,6 +14,7 @@ export * from './restrictions.ts';
 export * from './route.ts';
 export * from './secrets.ts';
 export * from './servers.ts';
+export * from './settings.ts';
 export * from './system.ts';
 export * from './templates.ts';
 export * from './tools.ts';

@@ -32,6 +32,8 @@ export interface RouteDefinition {
   items?: string;
   /** `plain`: the handler does network I/O or reads what other parts cached, so no transaction is held around it. */
   db?: 'transaction' | 'plain';
+  /** The body may be a whole document: the limits of the call plane hold instead of those of management. */
+  largeBody?: boolean;
   /** A POST that may be sent twice without harm. */
   idempotent?: boolean;
   /** Reply properties shown once and never stored or replayed. */

@@ -25,6 +25,8 @@ const fields = {
   sessions: z.optional(z.enum(['auto', 'always', 'never'])),
   /** What a call for an unknown user does: `reject` it, or run in the account's default context and say so. */
   onUnknownUser: z.optional(z.enum(['reject', 'fallback'])),
+  /** Gives out large results of REST connectors whole instead of cut for a model. Default false. */
+  fullResults: z.optional(z.boolean()),
   /** A limit per user on this server; it can only lower the account's. */
   rateLimit: z.optional(z.nullable(rateLimit)),
 };
@@ -55,6 +57,7 @@ export const server = z.object({
   sessions: z.enum(['auto', 'always', 'never']),
   onUnknownUser: z.enum(['reject', 'fallback']),
   isPublic: z.boolean(),
+  fullResults: z.boolean(),
   customInstructions: z.nullable(z.string()),
   rateLimit: z.nullable(rateLimit),
   createdAt: timestamp,

@@ -85,8 +85,26 @@ function driverOver(pg: PGlite, lock: DirectoryLock | undefined): PgliteDriver {
       return fn(on);
     });
 
+  // The functions that every call runs take one text. Prepared once and run by name they cost half of what a query with its five messages
+  // does; the session is ours alone and lives as long as the database.
+  const prepared = new Map<string, string>();
+  const runPrepared = async (text: string, param: string): Promise<Row[]> => {
+    let name = prepared.get(text);
+    if (name === undefined) {
+      name = `valet_call_${prepared.size}`;
+      await pg.exec(`prepare ${name} as ${text}`);
+      prepared.set(text, name);
+    }
+    return ((await pg.exec(`execute ${name}('${param.replaceAll("'", "''")}')`)).at(-1)?.rows ?? []) as Row[];
+  };
+
   return {
-    call: (text, params) => inTurn(async () => (await pg.query<Row>(text, params as unknown[])).rows),
+    call: (text, params) =>
+      inTurn(async () => {
+        const [only] = params;
+        if (params.length === 1 && typeof only === 'string') return runPrepared(text, only);
+        return (await pg.query<Row>(text, params as unknown[])).rows;
+      }),
     read: (scope, text, params) => {
       assertScope(scope);
       return inTurn((isLost) =>

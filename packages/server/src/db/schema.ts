@@ -89,6 +89,8 @@ export const servers = pgTable(
     onUnknownUser: text('on_unknown_user').$type<'reject' | 'fallback'>().notNull(),
     rateLimit: jsonb('rate_limit').$type<{ max: number; windowSeconds: number }>(),
     isPublic: boolean('is_public').notNull().default(false),
+    /** Large results of REST connectors are given out whole. */
+    fullResults: boolean('full_results').notNull().default(false),
     restrictions: jsonb('restrictions').$type<Record<string, unknown>>(),
     /** The user who owns the server: the creator key's user, or the one named at creation. */
     ownerUserId: text('owner_user_id').references(() => users.id, { onDelete: 'set null' }),
@@ -138,10 +140,13 @@ export const connectors = pgTable(
     name: text('name').notNull(),
     description: text('description'),
     category: text('category').array().notNull().default(sql`'{}'`),
-    kind: text('kind').$type<'mcp-http'>().notNull(),
-    /** What the kind needs: { url, headers?, transport? } for mcp-http. Never a secret. */
+    kind: text('kind').$type<'mcp-http' | 'mcp-stdio' | 'http'>().notNull(),
+    /** What the kind needs, as `connectors/definition` describes it. Never a secret. */
     config: jsonb('config').$type<Record<string, unknown>>().notNull(),
     inject: jsonb('inject').$type<Record<string, unknown>>(),
+    /** How users sign in with OAuth 2.0; null: they do not. The client's secret is in `oauth_clients`. */
+    oauth: jsonb('oauth').$type<Record<string, unknown>>(),
+    allowShared: boolean('allow_shared').notNull().default(false),
     secretNames: text('secret_names').array().notNull().default(sql`'{}'`),
     timeoutMs: integer('timeout_ms'),
     enabled: boolean('enabled').notNull().default(true),
@@ -166,8 +171,18 @@ export const credentials = pgTable(
     label: text('label'),
     status: text('status').$type<'valid' | 'pending' | 'expiring' | 'reauth_required' | 'unreachable'>().notNull(),
     isDefault: boolean('is_default').notNull().default(false),
+    /** Others of the account may use it where the connector allows that. */
+    shared: boolean('shared').notNull().default(false),
     /** Grows with every change of a secret; part of every upstream cache key. */
     version: integer('version').notNull().default(1),
+    /** Of oauth2: what was granted, to whom at the provider, and until when the access token lives. */
+    scopes: text('scopes').array(),
+    subject: text('subject'),
+    tokenExpiresAt: at('token_expires_at'),
+    /** Whoever renews the tokens holds this lease; others wait for the new version. */
+    refreshLeaseUntil: at('refresh_lease_until'),
+    /** A sentence of ours. */
+    lastError: text('last_error'),
     createdAt: createdAt(),
     updatedAt: updatedAt(),
   },
@@ -177,9 +192,133 @@ export const credentials = pgTable(
       columns: [t.accountId, t.connectorId],
       foreignColumns: [connectors.accountId, connectors.id],
     }).onDelete('cascade'),
+    index('credentials_shared').on(t.accountId, t.connectorId).where(sql`shared`),
     uniqueIndex('credentials_default').on(t.accountId, t.userId, t.connectorId).where(sql`is_default`),
     index('credentials_user').on(t.accountId, t.userId, t.connectorId),
     check('credentials_account', sql`account_id <> ''`),
+  ],
+);
+
+/** The compiled OpenAPI document of an `http` connector, compressed. Apart from its connector: only the upstream of a call reads it. */
+export const connectorDocuments = pgTable(
+  'connector_documents',
+  {
+    accountId: accountId(),
+    connectorId: text('connector_id').notNull(),
+    document: bytea('document').notNull(),
+    updatedAt: updatedAt(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.accountId, t.connectorId] }),
+    foreignKey({
+      name: 'connector_documents_connector',
+      columns: [t.accountId, t.connectorId],
+      foreignColumns: [connectors.accountId, connectors.id],
+    }).onDelete('cascade'),
+    check('connector_documents_account', sql`account_id <> ''`),
+  ],
+);
+
+/** Our client at a connector's authorization server: configured with a secret, or registered by ourselves. */
+export const oauthClients = pgTable(
+  'oauth_clients',
+  {
+    accountId: accountId(),
+    connectorId: text('connector_id').notNull(),
+    /** The authorization server that it was registered at; '' for the configured one. */
+    issuer: text('issuer').notNull(),
+    clientId: text('client_id').notNull(),
+    /** The client's secret, and what else the registration answered that must stay hidden. */
+    sealed: bytea('sealed'),
+    expiresAt: at('expires_at'),
+    createdAt: createdAt(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.accountId, t.connectorId, t.issuer] }),
+    foreignKey({
+      name: 'oauth_clients_connector',
+      columns: [t.accountId, t.connectorId],
+      foreignColumns: [connectors.accountId, connectors.id],
+    }).onDelete('cascade'),
+    check('oauth_clients_account', sql`account_id <> ''`),
+  ],
+);
+
+/** One wish to sign a user in to a connector: the link that was given out, until it is used, replaced or ten minutes old. */
+export const connectRequests = pgTable(
+  'connect_requests',
+  {
+    /** Keyed hash of the id in the link. */
+    hash: bytea('hash').primaryKey(),
+    accountId: accountId(),
+    userId: text('user_id')
+      .notNull()
+      .references(() => users.id, { onDelete: 'cascade' }),
+    connectorId: text('connector_id').notNull(),
+    /** The credential that the tokens go to. */
+    credentialId: text('credential_id').notNull(),
+    scopes: text('scopes').array(),
+    redirectUri: text('redirect_uri'),
+    /** The id itself, sealed: an open request is handed out again. */
+    sealedId: bytea('sealed_id').notNull(),
+    /** Keyed hashes of what proves the person: ticket, then the browser's session, then `state` at the provider. */
+    ticketHash: bytea('ticket_hash'),
+    ticketExpiresAt: at('ticket_expires_at'),
+    browserHash: bytea('browser_hash'),
+    stateHash: bytea('state_hash'),
+    /** PKCE verifier, expected issuer, endpoints and client of the running authorization. */
+    sealedFlow: bytea('sealed_flow'),
+    misses: integer('misses').notNull().default(0),
+    status: text('status').$type<'open' | 'authorizing' | 'done' | 'void'>().notNull().default('open'),
+    createdAt: createdAt(),
+    expiresAt: at('expires_at').notNull(),
+  },
+  (t) => [
+    foreignKey({
+      name: 'connect_requests_credential',
+      columns: [t.accountId, t.credentialId],
+      foreignColumns: [credentials.accountId, credentials.id],
+    }).onDelete('cascade'),
+    uniqueIndex('connect_requests_state').on(t.stateHash),
+    index('connect_requests_user').on(t.accountId, t.userId, t.connectorId),
+    index('connect_requests_expiry').on(t.expiresAt),
+    check('connect_requests_account', sql`account_id <> ''`),
+  ],
+);
+
+export const accountSettings = pgTable(
+  'account_settings',
+  {
+    accountId: text('account_id')
+      .primaryKey()
+      .references(() => accounts.id, { onDelete: 'cascade' }),
+    redirectUris: text('redirect_uris').array().notNull().default(sql`'{}'`),
+    webhookUrl: text('webhook_url'),
+    /** The signing key, sealed. */
+    webhookSecret: bytea('webhook_secret'),
+    updatedAt: updatedAt(),
+  },
+  () => [check('account_settings_account', sql`account_id <> ''`)],
+);
+
+/** What webhooks are still to be told, and what they were told. Written in the transaction of what happened. */
+export const webhookDeliveries = pgTable(
+  'webhook_deliveries',
+  {
+    id: text('id').primaryKey(),
+    accountId: accountId(),
+    event: text('event').notNull(),
+    payload: jsonb('payload').$type<Record<string, unknown>>().notNull(),
+    attempts: integer('attempts').notNull().default(0),
+    /** When it is tried next; null: delivered or given up. */
+    nextAt: at('next_at'),
+    deliveredAt: at('delivered_at'),
+    lastStatus: integer('last_status'),
+    createdAt: createdAt(),
+  },
+  (t) => [
+    index('webhook_deliveries_next').on(t.nextAt).where(sql`next_at is not null`),
+    check('webhook_deliveries_account', sql`account_id <> ''`),
   ],
 );
 

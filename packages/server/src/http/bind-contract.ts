@@ -9,6 +9,7 @@
 import {
   type Contract,
   headers,
+  limits,
   type Noun,
   type RouteDefinition,
   type RouteInput,
@@ -24,7 +25,7 @@ import { managedUser, type Principal } from '../identity/principal.ts';
 import { limitHeaders } from '../rate-limits/take.ts';
 import { Refusal } from '../refusal.ts';
 import { otherUser } from '../users/store.ts';
-import { installJsonParser, readIdempotencyKey, readInput, readNamedUser } from './read-request.ts';
+import { installJsonParser, readIdempotencyKey, readInput, readNamedUser, withRedirectHeader } from './read-request.ts';
 import { claimOf, claimOrReplay, keepReply } from './replay.ts';
 import { asRefusal, replyError } from './reply-error.ts';
 
@@ -60,7 +61,10 @@ interface Answer {
   isReplay: boolean;
 }
 
-type AnyHandler = (input: RouteInput<RouteDefinition>, ctx: Ctx) => Promise<unknown>;
+type AnyHandler = Handler<RouteDefinition>;
+
+/** OpenAPI documents of the largest vendors have some 500,000 values. */
+const maxDocumentNodes = 2_000_000;
 
 /** Registers every route of the contract but those of the call plane, in a scope of its own. */
 export function bindContract(app: FastifyInstance, parts: Parts, handlers: Handlers, options: BindOptions = {}): void {
@@ -81,8 +85,8 @@ export function bindContract(app: FastifyInstance, parts: Parts, handlers: Handl
       scope.route({
         method: route.method,
         url: route.path.replace(/\{(\w+)\}/g, ':$1'),
-        bodyLimit: parts.config.limits.managementBodyBytes,
-        config: { dialect: route.dialect },
+        bodyLimit: route.largeBody ? parts.config.limits.bodyBytes : parts.config.limits.managementBodyBytes,
+        config: { dialect: route.dialect, maxJsonNodes: route.largeBody ? maxDocumentNodes : limits.jsonNodes },
         onRequest: (request, reply) => {
           boundOf.set(request, bound);
           return bound.signIn(request, reply);
@@ -162,7 +166,7 @@ class BoundRoute {
 
   async #run(request: FastifyRequest, signed: Signed): Promise<Answer> {
     const route = this.#route;
-    const input = readInput(route, request);
+    const input = withRedirectHeader(route, readInput(route, request), request);
     const key = route.method === 'POST' ? readIdempotencyKey(request) : undefined;
     const event = () => this.#eventOf(request, signed, 'ok');
     if (route.db === 'plain') {
@@ -173,6 +177,7 @@ class BoundRoute {
       return { status: route.status, body, isReplay: false };
     }
     const { keyring } = this.#parts;
+    await this.#handler.prepare?.(input, { parts: this.#parts, principal: signed.principal });
     return this.#transaction(signed.principal, async (tx) => {
       const claim =
         key === undefined

@@ -14,16 +14,24 @@ function originName(origin: string): string | undefined {
   return URL.canParse(origin) && /^https?:/.test(origin) ? new URL(origin).hostname : undefined;
 }
 
+function refuseHost(): never {
+  throw new Refusal('FORBIDDEN', 'This host name is not served here; add it to VALET_ALLOWED_HOSTS', {
+    reason: 'host_not_allowed',
+  });
+}
+
 export function installGuards(app: FastifyInstance, config: Config): void {
   const allowed = new Set(config.allowedHosts.map((host) => hostName(host) ?? host));
   const isAllowed = (name: string | undefined): boolean => name !== undefined && allowed.has(name);
+  // The one that was let through last, as it was sent: most callers say the same, and then nothing is parsed.
+  let lastHost: string | undefined;
 
   app.addHook('onRequest', async (request, reply) => {
     reply.header(names.requestId, request.id);
-    if (!isAllowed(hostName(request.headers.host ?? ''))) {
-      throw new Refusal('FORBIDDEN', 'This host name is not served here; add it to VALET_ALLOWED_HOSTS', {
-        reason: 'host_not_allowed',
-      });
+    const { host } = request.headers;
+    if (host === undefined || host !== lastHost) {
+      if (!isAllowed(hostName(host ?? ''))) refuseHost();
+      lastHost = host;
     }
     const { origin } = request.headers;
     if (origin !== undefined && !isAllowed(originName(origin))) {

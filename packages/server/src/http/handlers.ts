@@ -7,6 +7,7 @@ import { connectorHandlers } from '../connectors/handlers.ts';
 import { credentialHandlers } from '../credentials/handlers.ts';
 import { secretHandlers } from '../credentials/secrets-handlers.ts';
 import { serverHandlers } from '../servers/handlers.ts';
+import { settingsHandlers } from '../settings/handlers.ts';
 import { userHandlers } from '../users/handlers.ts';
 import type { Handlers } from './bind-contract.ts';
 import { type SystemOptions, systemHandlers } from './health.ts';
@@ -22,6 +23,7 @@ export function createHandlers(options: SystemOptions): Handlers {
     calls: callHandlers,
     audit: auditHandlers,
     accounts: accountHandlers,
+    settings: settingsHandlers,
     system: systemHandlers(options),
   };
 }

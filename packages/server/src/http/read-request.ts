@@ -10,6 +10,13 @@ import { Refusal, userNotFound } from '../refusal.ts';
 // zod/mini ships without messages; the gateway's answers need readable ones, the SDK does not carry them.
 z.config(en());
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** How many values a JSON body may hold, where the route allows more than usual. */
+    maxJsonNodes?: number;
+  }
+}
+
 interface Issue {
   path: string;
   message: string;
@@ -20,12 +27,12 @@ const maxIssues = 20;
 /** `application/json` only, with limits that hold before anything is built from the bytes. Other media types are refused by Fastify. */
 export function installJsonParser(app: FastifyInstance, maxNodes: number = limits.jsonNodes): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     const bytes = body as Buffer;
     // A client that always sends the header and sometimes a body: no body is no body.
     if (bytes.length === 0) return done(null, undefined);
     try {
-      done(null, parseJson(bytes, limits.jsonDepth, maxNodes));
+      done(null, parseJson(bytes, limits.jsonDepth, request.routeOptions.config.maxJsonNodes ?? maxNodes));
     } catch (error) {
       done(error instanceof JsonError ? invalid([{ path: '', message: error.message }]) : (error as Error));
     }
@@ -92,6 +99,28 @@ export function readIdempotencyKey(request: FastifyRequest): string | undefined 
   if (typeof sent === 'string' && /^[\x21-\x7e]{1,255}$/.test(sent)) return sent;
   throw invalid([{ path: headers.idempotencyKey, message: 'Must be 1-255 visible ASCII characters' }]);
 }
+
+/**
+ * Where a sign-in returns to, for the routes that take it in their body and in a header: the header counts where the body says nothing. Any
+ * other route ignores it, as it does every header it does not know.
+ */
+export function withRedirectHeader(
+  route: RouteDefinition,
+  input: RouteInput<RouteDefinition>,
+  request: FastifyRequest,
+): RouteInput<RouteDefinition> {
+  const sent = request.headers[headers.redirectUri];
+  if (sent === undefined || !makesLinks.has(route.audit)) return input;
+  const body = (input.body ?? {}) as { redirectUri?: string; authenticationType?: string };
+  const isForLink = body.authenticationType === undefined || body.authenticationType === 'oauth2';
+  if (body.redirectUri !== undefined || !isForLink) return input;
+  if (typeof sent !== 'string' || sent.length === 0 || sent.length > 2048) {
+    throw invalid([{ path: headers.redirectUri, message: 'Must be 1-2048 characters' }]);
+  }
+  return { ...input, body: { ...body, redirectUri: sent } } as unknown as RouteInput<RouteDefinition>;
+}
+
+const makesLinks: ReadonlySet<string | null> = new Set(['credential.create', 'credential.connect']);
 
 /** The user that `x-alloy-userid` names. What cannot be a user is answered like one that is not there. */
 export function readNamedUser(request: FastifyRequest): string | undefined {

@@ -1,12 +1,12 @@
 // What the call plane looks up on every request, through short caches: keys, servers, users, connectors, sealed credentials.
 // Read-only. Each look-up runs in the scope of its account; nothing here decides anything, and nothing here opens a secret.
 import { performance } from 'node:perf_hooks';
-import { neededSecrets, type Restrictions } from '@mcp-valet/shared';
+import { injectOf, neededSecrets, oauthSecrets, type Restrictions } from '@mcp-valet/shared';
 import type { Database } from '../db/client.ts';
 import { type FoundPrincipal, findPrincipal } from '../db/hot-path.ts';
 import { scopedQuery } from '../db/scope.ts';
 import { Cache, Changes, type Topic } from './cache.ts';
-import type { ConnectorRecord, CredentialRecord, ServerRecord, UserRecord } from './records.ts';
+import type { ConnectorRecord, CredentialRecord, KindConfig, ServerRecord, UserRecord } from './records.ts';
 
 export interface Directory {
   principal(hash: Uint8Array): Promise<FoundPrincipal | undefined>;
@@ -16,6 +16,8 @@ export interface Directory {
   /** All connectors of the account, by id; disabled ones included. */
   connectors(accountId: string): Promise<ReadonlyMap<string, ConnectorRecord>>;
   credentials(accountId: string, userId: string): Promise<readonly CredentialRecord[]>;
+  /** Credentials that their owners' account shares; sharing one is told under `connectors:`. */
+  sharedCredentials(accountId: string): Promise<readonly CredentialRecord[]>;
   /** Called with every change that any replica commits; `*` when anything may have changed. */
   onChange(listener: (topic: string) => void): void;
   close(): void;
@@ -24,27 +26,34 @@ export interface Directory {
 const ttlMs = 5_000;
 
 const serverSql = `select id, account_id as "accountId", name, custom_instructions as "customInstructions", mode, connectors, prefix, sessions,
-  on_unknown_user as "onUnknownUser", rate_limit as "rateLimit", restrictions, acts_for_users as "actsForUsers", version
+  on_unknown_user as "onUnknownUser", rate_limit as "rateLimit", full_results as "fullResults", restrictions, acts_for_users as "actsForUsers", version
   from servers where account_id = $1 and id = $2`;
 const userSql = `select id, account_id as "accountId", username, enabled, mcp_allowed as allowed, mcp_blocked as blocked
   from users where account_id = $1 and (username = $2 or id = $2)`;
-const connectorsSql = `select id, account_id as "accountId", name, description, category, kind, config, inject, secret_names as "secretNames",
+const connectorsSql = `select id, account_id as "accountId", name, description, category, kind, config, inject, oauth,
+  allow_shared as "allowShared", secret_names as "secretNames",
   timeout_ms as "timeoutMs", enabled, version from connectors where account_id = $1 order by id collate "C"`;
 // One row per credential, its secrets and the data keys that open them beside it.
-const credentialsSql = `select c.id, c.account_id as "accountId", c.user_id as "userId", c.connector_id as "connectorId", c.type, c.label, c.status,
-  c.is_default as "isDefault", c.version, (extract(epoch from c.created_at) * 1000)::float8 as created_ms,
+const credentialsSelect = `select c.id, c.account_id as "accountId", c.user_id as "userId", c.connector_id as "connectorId", c.type, c.label, c.status,
+  c.is_default as "isDefault", c.shared, c.scopes, c.last_error as "lastError", c.version,
+  (extract(epoch from c.token_expires_at) * 1000)::float8 as token_expires_ms, (extract(epoch from c.created_at) * 1000)::float8 as created_ms,
   (extract(epoch from c.updated_at) * 1000)::float8 as updated_ms,
   coalesce(json_agg(json_build_object('name', s.name, 'version', s.version, 'sealed', encode(s.sealed, 'base64'), 'dataKeyId', k.id,
     'wrapped', encode(k.wrapped, 'base64'), 'kekVersion', k.kek_version) order by s.name collate "C") filter (where k.id is not null), '[]')::text as secrets
   from credentials c
   left join secrets s on s.account_id = c.account_id and s.user_id = c.user_id and s.credential_id = c.id
   left join data_keys k on k.account_id = c.account_id and k.user_id = c.user_id and k.id = encode(substring(s.sealed from 2 for 16), 'hex')
-  where c.account_id = $1 and c.user_id = $2 group by c.account_id, c.id order by c.id collate "C"`;
+`;
+const credentialsOrder = 'group by c.account_id, c.id order by c.id collate "C"';
+const credentialsSql = `${credentialsSelect} where c.account_id = $1 and c.user_id = $2 ${credentialsOrder}`;
+const sharedSql = `${credentialsSelect} where c.account_id = $1 and c.shared ${credentialsOrder}`;
 
-interface ConnectorRow extends Omit<ConnectorRecord, 'url' | 'headers' | 'transport' | 'requiredSecrets'> {
-  config: { url: string; headers?: Record<string, string>; transport?: 'streamable-http' | 'sse' };
+interface ConnectorRow
+  extends Omit<ConnectorRecord, 'url' | 'headers' | 'transport' | 'entry' | 'auth' | 'requiredSecrets'> {
+  config: KindConfig;
 }
-interface CredentialRow extends Omit<CredentialRecord, 'secrets' | 'createdAt' | 'updatedAt'> {
+interface CredentialRow extends Omit<CredentialRecord, 'secrets' | 'createdAt' | 'updatedAt' | 'tokenExpiresAt'> {
+  token_expires_ms: number | null;
   created_ms: number;
   updated_ms: number;
   secrets: string;
@@ -58,9 +67,26 @@ interface SecretJson {
   kekVersion: number;
 }
 
-function toCredential({ created_ms, updated_ms, secrets, ...row }: CredentialRow): CredentialRecord {
+function toConnector({ config, ...row }: ConnectorRow): ConnectorRecord {
+  const inject = injectOf(row);
+  const needed = [...row.secretNames, ...neededSecrets(inject)];
   return {
     ...row,
+    inject,
+    url: config.url ?? config.baseUrl ?? '',
+    headers: config.headers ?? {},
+    transport: config.transport ?? 'streamable-http',
+    entry: config.entry ?? null,
+    auth: config.auth ?? null,
+    // Whoever signs in with OAuth calls with that token or not at all.
+    requiredSecrets: [...new Set(row.oauth === null ? needed : [...needed, oauthSecrets.access])],
+  };
+}
+
+function toCredential({ created_ms, updated_ms, token_expires_ms, secrets, ...row }: CredentialRow): CredentialRecord {
+  return {
+    ...row,
+    tokenExpiresAt: token_expires_ms === null ? null : new Date(token_expires_ms),
     createdAt: new Date(created_ms),
     updatedAt: new Date(updated_ms),
     secrets: (JSON.parse(secrets) as SecretJson[]).map(({ sealed, wrapped, ...secret }) => ({
@@ -84,6 +110,7 @@ export function createDirectory(db: Database): Directory {
   const users = new Cache<UserRecord | undefined>(changes, options(10_000));
   const connectors = new Cache<ReadonlyMap<string, ConnectorRecord>>(changes, options(1_000));
   const credentials = new Cache<readonly CredentialRecord[]>(changes, options(10_000));
+  const shared = new Cache<readonly CredentialRecord[]>(changes, options(1_000));
   const listeners: ((topic: string) => void)[] = [];
   const everything: Topic = 'account:*';
   const unsubscribe = db.changes.subscribe((topic) => {
@@ -137,18 +164,7 @@ export function createDirectory(db: Database): Directory {
         accountId,
         async () => {
           const rows = await scopedQuery<ConnectorRow>(db, whole(accountId), connectorsSql, [accountId]);
-          return new Map(
-            rows.map(({ config, ...row }) => [
-              row.id,
-              {
-                ...row,
-                url: config.url,
-                headers: config.headers ?? {},
-                transport: config.transport ?? 'streamable-http',
-                requiredSecrets: [...new Set([...row.secretNames, ...neededSecrets(row.inject)])],
-              },
-            ]),
-          );
+          return new Map(rows.map((row) => [row.id, toConnector(row)]));
         },
         () => [everything, `connectors:${accountId}`],
       ),
@@ -164,6 +180,13 @@ export function createDirectory(db: Database): Directory {
             ])
           ).map(toCredential),
         () => [everything, `user:${userId}`, `connectors:${accountId}`],
+      ),
+    sharedCredentials: (accountId) =>
+      shared.get(
+        accountId,
+        // Crossing users is the point of a shared credential: the one read that is not scoped to one of them.
+        async () => (await scopedQuery<CredentialRow>(db, whole(accountId), sharedSql, [accountId])).map(toCredential),
+        (found) => [everything, `connectors:${accountId}`, ...found.map(({ userId }) => `user:${userId}` as const)],
       ),
     onChange: (listener) => listeners.push(listener),
     close: unsubscribe,

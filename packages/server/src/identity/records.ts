@@ -1,5 +1,5 @@
 // What the call plane knows about the things of an account: read-only snapshots, as the directory caches them. Types only.
-import type { Inject, Restrictions } from '@mcp-valet/shared';
+import type { ConnectorKind, Inject, OAuthSettings, Restrictions } from '@mcp-valet/shared';
 import type { SealedSecret } from '../credentials/vault.ts';
 
 export interface UserRecord {
@@ -20,6 +20,8 @@ export interface ServerRecord {
   connectors: readonly string[] | null;
   prefix: 'connector' | 'none';
   sessions: 'auto' | 'always' | 'never';
+  /** Large results of REST connectors are not cut for a model. */
+  fullResults: boolean;
   onUnknownUser: 'reject' | 'fallback';
   rateLimit: { max: number; windowSeconds: number } | null;
   restrictions: Restrictions | null;
@@ -27,16 +29,47 @@ export interface ServerRecord {
   version: number;
 }
 
+/** What was imported of an OpenAPI document, and what of it cannot be called. The document itself is stored apart. */
+export interface ImportedFacts {
+  title: string;
+  version: string;
+  operations: number;
+  warnings: { path: string; message: string }[];
+}
+
+/** What one kind needs beside what all have. Only its own fields are set. */
+export interface KindConfig {
+  url?: string;
+  headers?: Record<string, string>;
+  transport?: 'streamable-http' | 'sse';
+  entry?: string;
+  baseUrl?: string;
+  auth?: Record<string, Record<string, string>>;
+  openapi?: ImportedFacts;
+}
+
+/** OAuth settings as stored: the client's secret is elsewhere, sealed. */
+export type OAuthConfig = Omit<OAuthSettings, 'clientSecret'> & { hasClientSecret: boolean };
+
 export interface ConnectorRecord {
   id: string;
   accountId: string;
   name: string;
   description: string | null;
   category: readonly string[];
-  kind: 'mcp-http';
+  kind: ConnectorKind;
+  /** Of `mcp-http` the endpoint, of `http` where the API is ('' = where its document says), of `mcp-stdio` ''. */
   url: string;
   headers: Readonly<Record<string, string>>;
   transport: 'streamable-http' | 'sse';
+  /** Of `mcp-stdio`: the name in the operator's catalogue. */
+  entry: string | null;
+  /** Of `http`: scheme -> part -> secret name. */
+  auth: Readonly<Record<string, Readonly<Record<string, string>>>> | null;
+  /** How users sign in; null: by secrets only. */
+  oauth: OAuthConfig | null;
+  /** Whether somebody else's shared credential may serve users who have none. */
+  allowShared: boolean;
   inject: Inject | null;
   secretNames: readonly string[];
   /** Secrets without which a call makes no sense: the declared ones and those that `inject` names. */
@@ -55,6 +88,12 @@ export interface CredentialRecord {
   label: string | null;
   status: 'valid' | 'pending' | 'expiring' | 'reauth_required' | 'unreachable';
   isDefault: boolean;
+  /** Whether it may serve others of the account. */
+  shared: boolean;
+  scopes: readonly string[] | null;
+  /** Of oauth2: when the access token ends; null: unknown or no token. */
+  tokenExpiresAt: Date | null;
+  lastError: string | null;
   version: number;
   createdAt: Date;
   updatedAt: Date;

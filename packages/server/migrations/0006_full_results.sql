@@ -1,0 +1,1 @@
+ALTER TABLE "servers" ADD COLUMN "full_results" boolean DEFAULT false NOT NULL;
