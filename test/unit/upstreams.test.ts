@@ -2,6 +2,7 @@
 // SDK's carrier is a stand-in that records who is handed to it.
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import type { Carrier, Upstream, UpstreamRequest } from '../../packages/server/src/connectors/backend.ts';
+import type { RestCarrier } from '../../packages/server/src/connectors/backends/http.ts';
 import type { UpstreamKey } from '../../packages/server/src/connectors/upstream-key.ts';
 import { createUpstreams } from '../../packages/server/src/connectors/upstreams.ts';
 import { answerOn, json, messageOf, methodsOf, rpcError } from '../support/answer-on.ts';
@@ -34,6 +35,10 @@ async function startHostile(): Promise<HostileUpstream> {
 function setup() {
   const handed: [string, UpstreamRequest][] = [];
   const forgotten: UpstreamKey[] = [];
+  const rest: RestCarrier = {
+    list: async () => ({ items: [] }),
+    request: async () => ({ result: { byRest: true }, status: 200 }),
+  };
   const sdk: Carrier = {
     request: async (upstream, request) => {
       handed.push([upstream.key, request]);
@@ -44,7 +49,7 @@ function setup() {
     forget: async (matches) => void (matches('k' as UpstreamKey) && forgotten.push('k' as UpstreamKey)),
     close: async () => undefined,
   };
-  return { upstreams: createUpstreams(raw, sdk), handed, forgotten };
+  return { upstreams: createUpstreams({ raw, sdk, stdio: { ...sdk, forget: async () => undefined }, rest }), handed, forgotten };
 }
 const textOf = (result: Record<string, unknown>): unknown =>
   (result['content'] as { text: string }[] | undefined)?.[0]?.text;
@@ -251,7 +256,7 @@ describe('lists', () => {
     const upstream = await start({ modern: true });
     const { upstreams, forgotten } = setup();
     const target: Upstream = upstreamOf(upstream.url);
-    const source = { key: target.key, prepare: async () => target };
+    const source = { key: target.key, connector: target.connector, prepare: async () => target };
     const tools = await upstreams.list('tools', source);
     expect(tools.items.map((item) => item['name'])).toContain('echo');
     expect((await upstreams.list('prompts', source)).items).toEqual([]);
@@ -268,7 +273,7 @@ describe('lists', () => {
     const { upstreams } = setup();
     const listOf = (behaviour: 'bad-schemas' | 'many-tools', credentialId: string) => {
       const target = upstreamOf(hostile.urlFor(behaviour, 'tools/list'), { credentialId });
-      return upstreams.list('tools', { key: target.key, prepare: async () => target });
+      return upstreams.list('tools', { key: target.key, connector: target.connector, prepare: async () => target });
     };
     const bad = await listOf('bad-schemas', 'a');
     expect(bad.items.map((item) => item['name'])).toContain('good');

@@ -55,6 +55,10 @@ export interface Config {
   apiKey: Secret | undefined;
   onUnknownUser: 'reject' | 'fallback';
   allowedUpstreamCidrs: readonly string[];
+  /** JSON file with the commands that `mcp-stdio` connectors may name. Unset: there are no such connectors. */
+  stdioCatalogFile: string | undefined;
+  /** Whether those commands run in bubblewrap: where it works, never, or not at all without it. */
+  stdioSandbox: 'auto' | 'off' | 'require';
   logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
   /** To be logged at start: variables that look like ours and are not. */
   warnings: readonly string[];
@@ -170,6 +174,8 @@ const variables = z.object({
     isCidr,
     (item) => `"${item}" is not an address or CIDR block such as 10.0.0.0/8`,
   ).default([]),
+  VALET_STDIO_CATALOG: text.optional(),
+  VALET_STDIO_SANDBOX: z.enum(['auto', 'off', 'require'], 'must be auto, off or require').default('auto'),
   LOG_LEVEL: z
     .enum(
       ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
@@ -230,6 +236,8 @@ function assemble(v: z.output<typeof variables>, warnings: readonly string[]): C
     apiKey: v.VALET_API_KEY,
     onUnknownUser: v.VALET_ON_UNKNOWN_USER,
     allowedUpstreamCidrs: v.VALET_ALLOWED_UPSTREAM_CIDRS,
+    stdioCatalogFile: v.VALET_STDIO_CATALOG,
+    stdioSandbox: v.VALET_STDIO_SANDBOX,
     logLevel: v.LOG_LEVEL,
     warnings,
     limits: {

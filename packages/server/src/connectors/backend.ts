@@ -83,6 +83,8 @@ export class UpstreamFailure extends Error {
   readonly status: number | null;
   readonly rpc: { code: number; message: string; data?: unknown } | undefined;
   readonly retryAfterMs: number | undefined;
+  /** Of ours, for the user: what went wrong. Never the upstream's. */
+  readonly words: string | undefined;
 
   constructor(
     kind: FailureKind,
@@ -91,6 +93,7 @@ export class UpstreamFailure extends Error {
       status?: number | null;
       rpc?: { code: number; message: string; data?: unknown };
       retryAfterMs?: number | undefined;
+      words?: string | undefined;
     } = {},
   ) {
     super(`upstream ${kind}`);
@@ -99,6 +102,7 @@ export class UpstreamFailure extends Error {
     this.status = options.status ?? null;
     this.rpc = options.rpc;
     this.retryAfterMs = options.retryAfterMs;
+    this.words = options.words;
   }
 }
 

@@ -1,9 +1,12 @@
 // What a connector may not be made of, and that a change is checked as a whole.
 import { describe, expect, it } from 'vitest';
-import { type Definition, mergeDefinition, type SentFields, templateProblem } from './definition.ts';
+import { type Definition, mergeDefinition, type SentFields, type Surroundings, templateProblem } from './definition.ts';
 import { EgressError } from './egress-error.ts';
 
 const empty: Definition = {
+  kind: 'mcp-http',
+  oauth: null,
+  allowShared: false,
   name: 'slack',
   description: null,
   category: [],
@@ -13,7 +16,10 @@ const empty: Definition = {
   timeoutMs: null,
   enabled: true,
 };
-const allow = (url: string) => new URL(url);
+const allow: Surroundings = {
+  checkUrl: (url) => new URL(url),
+  entryEnv: (name) => (name === 'github' ? ['GITHUB_TOKEN'] : undefined),
+};
 const issuesOf = (sent: SentFields): unknown => {
   try {
     mergeDefinition(empty, sent, allow);
@@ -105,7 +111,7 @@ describe('mergeDefinition', () => {
     const refuse = () => {
       throw new EgressError('EGRESS_REFUSED', 'no', 'The upstream URL must use https.');
     };
-    expect(() => mergeDefinition(empty, { url: 'http://169.254.169.254/' }, refuse)).toThrow(
+    expect(() => mergeDefinition(empty, { url: 'http://169.254.169.254/' }, { ...allow, checkUrl: refuse })).toThrow(
       expect.objectContaining({
         code: 'INVALID_REQUEST',
         details: { issues: [{ path: 'url', message: 'The upstream URL must use https.' }] },
@@ -117,6 +123,58 @@ describe('mergeDefinition', () => {
     const broken = () => {
       throw new TypeError('broken');
     };
-    expect(() => mergeDefinition(empty, { url: 'https://a.example/' }, broken)).toThrow(TypeError);
+    expect(() => mergeDefinition(empty, { url: 'https://a.example/' }, { ...allow, checkUrl: broken })).toThrow(
+      TypeError,
+    );
+  });
+});
+
+describe('kinds', () => {
+  const stdio: Definition = { ...empty, kind: 'mcp-stdio', config: { entry: 'github' } };
+  const rest: Definition = { ...empty, kind: 'http', config: {} };
+  const refused = (before: Definition, sent: SentFields): unknown => {
+    try {
+      mergeDefinition(before, sent, allow);
+    } catch (error) {
+      return (error as { details: { issues: { path: string }[] } }).details.issues.map((issue) => issue.path);
+    }
+    return [];
+  };
+
+  it('have fields of their own, and no others', () => {
+    expect(refused(stdio, { url: 'https://x.example/' })).toEqual(['url']);
+    expect(refused(stdio, { oauth: {} })).toEqual(['oauth']);
+    expect(refused(empty, { entry: 'github' })).toEqual(['entry']);
+    expect(refused(rest, { headers: {}, transport: 'sse' })).toEqual(['headers', 'transport']);
+    expect(refused(rest, { baseUrl: 'https://api.example/', auth: { key: { value: 'KEY' } } })).toEqual([]);
+  });
+
+  it('a child process is one of the catalogue, and is given what its entry declares', () => {
+    expect(refused(stdio, { entry: 'bash' })).toEqual(['entry']);
+    expect(refused(stdio, { inject: { env: { GITHUB_TOKEN: '{{T}}' } } })).toEqual([]);
+    expect(refused(stdio, { inject: { env: { LD_PRELOAD: '{{T}}' } } })).toEqual(['inject.env.LD_PRELOAD']);
+    expect(refused(stdio, { inject: { headers: { a: '{{T}}' } } })).toEqual(['inject.headers']);
+    expect(refused(empty, { inject: { env: 'all' } })).toEqual(['inject.env']);
+  });
+});
+
+describe('oauth', () => {
+  it('keeps no secret, remembers that there is one, and forgets it with another client', () => {
+    const first = mergeDefinition(empty, { oauth: { clientId: 'a', clientSecret: 'hidden' } }, allow);
+    expect(first.oauth).toEqual({ clientId: 'a', hasClientSecret: true });
+    expect(mergeDefinition(first, { oauth: { clientId: 'a', scopes: ['x'] } }, allow).oauth?.hasClientSecret).toBe(
+      true,
+    );
+    expect(mergeDefinition(first, { oauth: { clientId: 'b' } }, allow).oauth?.hasClientSecret).toBe(false);
+    expect(mergeDefinition(first, { oauth: null }, allow).oauth).toBeNull();
+  });
+
+  it('refuses half a pair of endpoints and a secret without its client', () => {
+    expect(issuesOf({ oauth: { tokenUrl: 'https://x.example/token' } })).toEqual(['oauth']);
+    expect(issuesOf({ oauth: { clientSecret: 'hidden' } })).toEqual(['oauth.clientSecret']);
+  });
+
+  it('owns the names of its tokens', () => {
+    expect(issuesOf({ secretNames: ['oauth.access_token'] })).toEqual(['secretNames']);
   });
 });

@@ -1,16 +1,20 @@
 // What a connector may be: its address, fixed headers and templates are checked here before they are stored. Pure: no I/O.
 // Refusals name the field and the rule, never a value: somebody may have put a secret where none belongs.
-import type { Inject } from '@mcp-valet/shared';
+import type { ConnectorKind, Inject, OAuthSettings } from '@mcp-valet/shared';
 import { placeholder, secretName } from '@mcp-valet/shared';
+import type { ImportedFacts, KindConfig, OAuthConfig } from '../identity/records.ts';
 import { Refusal } from '../refusal.ts';
 import { EgressError } from './egress-error.ts';
 
-/** What can be said about a connector beside its id and kind, merged and complete. */
+/** What can be said about a connector beside its id, merged and complete. */
 export interface Definition {
+  kind: ConnectorKind;
   name: string;
   description: string | null;
   category: string[];
-  config: { url: string; headers?: Record<string, string>; transport?: 'streamable-http' | 'sse' };
+  config: KindConfig;
+  oauth: OAuthConfig | null;
+  allowShared: boolean;
   inject: Inject | null;
   secretNames: string[];
   timeoutMs: number | null;
@@ -25,10 +29,25 @@ export interface SentFields {
   url?: string | undefined;
   headers?: Record<string, string> | undefined;
   transport?: 'streamable-http' | 'sse' | undefined;
+  entry?: string | undefined;
+  /** What the sent document turned out to be. */
+  imported?: ImportedFacts | undefined;
+  openapi?: unknown;
+  baseUrl?: string | null | undefined;
+  auth?: Record<string, Record<string, string>> | null | undefined;
+  oauth?: OAuthSettings | null | undefined;
+  allowShared?: boolean | undefined;
   inject?: Inject | null | undefined;
   secretNames?: string[] | undefined;
   timeoutMs?: number | null | undefined;
   enabled?: boolean | undefined;
+}
+
+/** What only the running gateway knows: the egress guard's rules, and the operator's catalogue. */
+export interface Surroundings {
+  checkUrl(url: string): URL;
+  /** The environment names that a catalogue entry declares; undefined: no such entry. */
+  entryEnv(name: string): readonly string[] | undefined;
 }
 
 /** Framing, routing and negotiation belong to the connection and to the protocol, whoever asks. */
@@ -44,24 +63,39 @@ interface Issue {
   message: string;
 }
 
+const fieldsOfKind: Record<ConnectorKind, readonly (keyof SentFields)[]> = {
+  'mcp-http': ['url', 'headers', 'transport', 'oauth'],
+  'mcp-stdio': ['entry'],
+  http: ['openapi', 'baseUrl', 'auth', 'oauth'],
+};
+const kindFields = [...new Set(Object.values(fieldsOfKind).flat())];
+
 /** The definition after the sent fields, checked as a whole; throws INVALID_REQUEST naming every wrong field. */
-export function mergeDefinition(before: Definition, sent: SentFields, checkUrl: (url: string) => URL): Definition {
+export function mergeDefinition(before: Definition, sent: SentFields, around: Surroundings): Definition {
   const issues: Issue[] = [];
-  const url = sent.url === undefined ? before.config.url : checkedUrl(sent.url, checkUrl, issues);
-  const headers = sent.headers ?? before.config.headers;
-  const transport = sent.transport ?? before.config.transport;
+  const { kind } = before;
+  for (const field of kindFields) {
+    if (sent[field] !== undefined && !fieldsOfKind[kind].includes(field))
+      issues.push({ path: field, message: `Does not belong to a connector of kind ${kind}` });
+  }
   const after: Definition = {
+    kind,
     name: sent.name ?? before.name,
     description: sent.description === undefined ? before.description : sent.description,
     category: [...new Set(sent.category ?? before.category)],
-    config: { url, ...(headers && Object.keys(headers).length > 0 && { headers }), ...(transport && { transport }) },
+    config: mergeConfig(before, sent, around, issues),
+    oauth: sent.oauth === undefined ? before.oauth : mergeOAuth(before.oauth, sent.oauth, around, issues),
+    allowShared: sent.allowShared ?? before.allowShared,
     inject: sent.inject === undefined ? before.inject : sent.inject,
     secretNames: [...new Set(sent.secretNames ?? before.secretNames)],
     timeoutMs: sent.timeoutMs === undefined ? before.timeoutMs : sent.timeoutMs,
     enabled: sent.enabled ?? before.enabled,
   };
   checkHeaders(after.config.headers ?? {}, issues);
-  if (after.inject !== null) checkInject(after.inject, issues);
+  if (after.inject !== null) checkInject(after, after.inject, around, issues);
+  for (const name of after.secretNames)
+    if (name.startsWith('oauth.'))
+      issues.push({ path: 'secretNames', message: 'Names beginning with oauth. are the gateway’s own' });
   if (issues.length > 0) {
     const first = issues[0] as Issue;
     throw new Refusal('INVALID_REQUEST', `Invalid request: ${first.path}: ${first.message}`, { details: { issues } });
@@ -69,13 +103,70 @@ export function mergeDefinition(before: Definition, sent: SentFields, checkUrl: 
   return after;
 }
 
-function checkedUrl(text: string, checkUrl: (url: string) => URL, issues: Issue[]): string {
+function mergeConfig(
+  { kind, config }: Definition,
+  sent: SentFields,
+  around: Surroundings,
+  issues: Issue[],
+): KindConfig {
+  const urlOf = (path: 'url' | 'baseUrl', value: string) => checkedUrl(path, value, around.checkUrl, issues);
+  switch (kind) {
+    case 'mcp-http': {
+      const headers = sent.headers ?? config.headers;
+      const transport = sent.transport ?? config.transport;
+      return {
+        url: sent.url === undefined ? (config.url ?? '') : urlOf('url', sent.url),
+        ...(headers && Object.keys(headers).length > 0 && { headers }),
+        ...(transport && { transport }),
+      };
+    }
+    case 'mcp-stdio': {
+      const entry = sent.entry ?? config.entry ?? '';
+      if (around.entryEnv(entry) === undefined)
+        issues.push({ path: 'entry', message: 'Is not in the operator’s catalogue (VALET_STDIO_CATALOG)' });
+      return { entry };
+    }
+    case 'http': {
+      const baseUrl = sent.baseUrl === undefined ? config.baseUrl : (sent.baseUrl ?? undefined);
+      const auth = sent.auth === undefined ? config.auth : (sent.auth ?? undefined);
+      const openapi = sent.imported ?? config.openapi;
+      return {
+        ...(baseUrl !== undefined && { baseUrl: sent.baseUrl ? urlOf('baseUrl', baseUrl) : baseUrl }),
+        ...(auth !== undefined && { auth }),
+        ...(openapi !== undefined && { openapi }),
+      };
+    }
+  }
+}
+
+/** The client's secret is kept elsewhere; one that was stored stays while the client is the same. */
+function mergeOAuth(
+  before: OAuthConfig | null,
+  sent: OAuthSettings | null,
+  around: Surroundings,
+  issues: Issue[],
+): OAuthConfig | null {
+  if (sent === null) return null;
+  const { clientSecret, ...settings } = sent;
+  for (const field of ['issuer', 'authorizationUrl', 'tokenUrl', 'revocationUrl'] as const) {
+    // Checked and kept as sent: an issuer is compared character by character.
+    if (settings[field] !== undefined) checkedUrl(`oauth.${field}`, settings[field], around.checkUrl, issues);
+  }
+  if ((settings.authorizationUrl === undefined) !== (settings.tokenUrl === undefined))
+    issues.push({ path: 'oauth', message: 'authorizationUrl and tokenUrl belong together' });
+  if (clientSecret !== undefined && settings.clientId === undefined)
+    issues.push({ path: 'oauth.clientSecret', message: 'Needs a clientId' });
+  const isSameClient = before !== null && before.clientId === settings.clientId;
+  return { ...settings, hasClientSecret: clientSecret !== undefined || (isSameClient && before.hasClientSecret) };
+}
+
+function checkedUrl(path: string, text: string, checkUrl: (url: string) => URL, issues: Issue[]): string {
   try {
     return checkUrl(text).href;
   } catch (error) {
     // The guard's sentences are written for people and quote nothing.
     if (!(error instanceof EgressError)) throw error;
-    issues.push({ path: 'url', message: error.message });
+    issues.push({ path, message: error.message });
     return text;
   }
 }
@@ -101,14 +192,22 @@ function checkNames(slot: string, names: readonly string[], issues: Issue[]): vo
   }
 }
 
-function checkInject(inject: Inject, issues: Issue[]): void {
+function checkInject({ kind, config }: Definition, inject: Inject, around: Surroundings, issues: Issue[]): void {
   checkNames('inject.headers', Object.keys(inject.headers ?? {}), issues);
-  const slots = { headers: inject.headers, query: inject.query, args: inject.args === 'all' ? undefined : inject.args };
-  for (const [slot, templates] of Object.entries(slots)) {
+  const { headers, query, args, env } = inject;
+  for (const slot of kind === 'mcp-stdio' ? (['headers', 'query'] as const) : (['env'] as const)) {
+    if (inject[slot] !== undefined)
+      issues.push({ path: `inject.${slot}`, message: `Does not belong to a connector of kind ${kind}` });
+  }
+  const declared = around.entryEnv(config.entry ?? '') ?? [];
+  for (const [slot, templates] of Object.entries({ headers, query, args, env })) {
+    if (templates === 'all') continue;
     for (const [name, template] of Object.entries(templates ?? {})) {
       const path = `inject.${slot}.${name}`;
       if (name === '__proto__' || name === 'constructor' || name === 'prototype')
         issues.push({ path, message: 'Is a reserved name' });
+      if (slot === 'env' && kind === 'mcp-stdio' && !declared.includes(name))
+        issues.push({ path, message: 'Is not declared by the catalogue entry' });
       if (slot === 'headers' && !printable.test(template)) issues.push({ path, message: 'Must be printable ASCII' });
       const wrong = templateProblem(template);
       if (wrong !== undefined) issues.push({ path, message: wrong });

@@ -1,6 +1,7 @@
 // Build, send, read: turns one user's wish to touch a connector into a request with that user's secrets in the declared slots, and what
 // comes back into a result or a failure. Secrets are opened here for the length of one request. The caller's own headers are never seen.
 
+import { isOAuthSecret, oauthSecrets } from '@mcp-valet/shared';
 import type { Vault } from '../credentials/vault.ts';
 import type { ConnectorRecord, CredentialRecord, UserRecord } from '../identity/records.ts';
 import type { CallerSession, Upstream } from './backend.ts';
@@ -16,6 +17,9 @@ function namesUser(connector: ConnectorRecord): boolean {
   return JSON.stringify(connector.inject ?? {}).includes('{{');
 }
 
+/** Whether what is kept belongs to one user even without a credential. A child process remembers what it was told. */
+const isPersonal = (connector: ConnectorRecord): boolean => connector.kind === 'mcp-stdio' || namesUser(connector);
+
 /** Under which key things may be kept for this user, connector and credential. Users without a credential share what nobody's is. */
 export function keyFor(
   connector: ConnectorRecord,
@@ -25,7 +29,7 @@ export function keyFor(
 ): UpstreamKey {
   return upstreamKey({
     accountId: connector.accountId,
-    userId: credential === null && session === undefined && !namesUser(connector) ? null : (user?.id ?? null),
+    userId: credential === null && session === undefined && !isPersonal(connector) ? null : (user?.id ?? null),
     connectorId: connector.id,
     connectorVersion: connector.version,
     credentialId: credential?.id ?? null,
@@ -57,10 +61,12 @@ export async function openUpstream(
     connector: connector.id,
     credential: credential.id,
   };
-  const secrets = await vault.open(place, credential.secrets);
+  // What renews a grant is nobody's business but the refresher's.
+  const usable = credential.secrets.filter(({ name }) => !isOAuthSecret(name) || name === oauthSecrets.access);
+  const secrets = await vault.open(place, usable);
   return { ...base, secrets, scrub: createScrub(secrets.values()) };
 }
 
-/** Whether calls can be made without anybody's credential: what lists on behalf of nobody need. */
-export const needsNoCredential = (connector: ConnectorRecord): boolean =>
-  connector.requiredSecrets.length === 0 && !namesUser(connector);
+/** Whether the connector lists the same for everybody, also for who has no credential. */
+export const listsWithoutCredential = (connector: ConnectorRecord): boolean =>
+  connector.kind === 'http' || (connector.requiredSecrets.length === 0 && !namesUser(connector));

@@ -2,10 +2,13 @@
 // `refresh` and `actions` reach the upstream, `list` and `get` ask what was seen of it: they hold no transaction meanwhile.
 import type { Connector, Contract, RouteReply } from '@mcp-valet/shared';
 import type { Ctx, Handler } from '../context.ts';
+import { saveOAuthClient } from '../credentials/oauth/client-store.ts';
+import type { KindConfig } from '../identity/records.ts';
 import { closePage, openPage } from '../page.ts';
 import { Refusal } from '../refusal.ts';
 import { getUser } from '../users/store.ts';
-import { type Definition, mergeDefinition } from './definition.ts';
+import { type Definition, mergeDefinition, type SentFields, type Surroundings } from './definition.ts';
+import { type ImportedDocument, readSentDocument, saveDocument } from './documents.ts';
 import {
   type ConnectorRow,
   definitionOf,
@@ -40,17 +43,19 @@ const untried = { status: 'disconnected', toolsAge: null } as const;
 
 function shown(row: ConnectorRow, state: Pick<Connector, 'status' | 'lastError' | 'toolsAge'>): Connector {
   const { status, lastError, toolsAge } = state;
-  const { config, inject } = definitionOf(row);
+  const { config, inject, oauth } = definitionOf(row);
   return {
     connectorId: row.id,
     name: row.name,
     description: row.description,
     category: row.category,
     kind: row.kind,
-    url: config.url,
+    ...shownConfig(config),
+    oauth,
     secretNames: row.secretNames,
     inject,
     timeoutMs: row.timeoutMs,
+    allowShared: row.allowShared,
     status,
     ...(lastError !== undefined && { lastError }),
     toolsAge,
@@ -60,7 +65,64 @@ function shown(row: ConnectorRow, state: Pick<Connector, 'status' | 'lastError' 
   };
 }
 
-const checkUrl = (ctx: Ctx) => (url: string) => ctx.parts.egress.check(url);
+/** Fixed headers and the transport are settings of the operator's, not of interest to who lists connectors. */
+function shownConfig({ url, entry, baseUrl, auth, openapi }: KindConfig): Partial<Connector> {
+  return {
+    ...(url !== undefined && { url }),
+    ...(entry !== undefined && { entry }),
+    ...(baseUrl !== undefined && { baseUrl }),
+    ...(auth !== undefined && { auth }),
+    ...(openapi !== undefined && { openapi }),
+  };
+}
+
+const around = ({ parts }: Ctx): Surroundings => ({
+  checkUrl: (url) => parts.egress.check(url),
+  entryEnv: (name) => parts.stdioCatalog.get(name)?.env,
+});
+
+/** What `prepare` made of the sent document, by the body that it came in. */
+const prepared = new WeakMap<object, ImportedDocument>();
+
+/** Fetching and compiling a document takes its time: done before the transaction, which would hold everybody else up. */
+async function prepareDocument(
+  body: object & { openapi?: unknown },
+  { parts, principal }: Pick<Ctx, 'parts' | 'principal'>,
+): Promise<void> {
+  if (body.openapi !== undefined)
+    prepared.set(body, await readSentDocument(body.openapi, parts.egress, principal.accountId));
+}
+
+/** A document's own OAuth endpoints stand in for those that the settings leave out. */
+function withEndpoints(sent: SentFields, document: ImportedDocument | undefined): SentFields {
+  const { oauth } = sent;
+  if (!oauth || document === undefined || oauth.issuer !== undefined || oauth.tokenUrl !== undefined) return sent;
+  for (const scheme of Object.values(document.compiled.securitySchemes)) {
+    const flows = scheme.kind === 'oauth2' ? scheme.flows : [];
+    for (const { authorizationUrl, tokenUrl } of flows)
+      if (authorizationUrl !== undefined && tokenUrl !== undefined)
+        return { ...sent, oauth: { ...oauth, authorizationUrl, tokenUrl } };
+  }
+  return sent;
+}
+
+/** The client's secret and the document follow their connector into its transaction. */
+async function storeBeside(
+  ctx: Ctx,
+  row: ConnectorRow,
+  sent: SentFields,
+  document: ImportedDocument | undefined,
+): Promise<void> {
+  if (document !== undefined) await saveDocument(ctx.db, row.accountId, row.id, document.bytes);
+  const { clientId, clientSecret } = sent.oauth ?? {};
+  if (clientId !== undefined && clientSecret !== undefined)
+    await saveOAuthClient(ctx.db, ctx.parts.keyring, {
+      accountId: row.accountId,
+      connectorId: row.id,
+      clientId,
+      clientSecret,
+    });
+}
 
 /** Only names: a template or header value may hold what somebody should not have put there. */
 const told = (ctx: Ctx, row: ConnectorRow) => {
@@ -101,20 +163,30 @@ async function stateOf(
 }
 
 const create: Handler<Routes['create']> = async ({ body }, ctx) => {
-  const { connectorId, kind: _kind, ...sent } = body;
+  const { connectorId, kind, ...rest } = body;
   ctx.note({ target: connectorId });
   const blank: Definition = {
+    kind,
     name: connectorId,
     description: null,
     category: [],
-    config: { url: body.url },
+    config: {},
+    oauth: null,
+    allowShared: false,
     inject: null,
     secretNames: [],
     timeoutMs: null,
     enabled: true,
   };
-  const definition = mergeDefinition(blank, sent, checkUrl(ctx));
-  const row = await insertConnector(ctx.db, ctx.principal.accountId, connectorId, definition);
+  const document = prepared.get(body);
+  const sent = withEndpoints({ ...rest, imported: document?.facts }, document);
+  const row = await insertConnector(
+    ctx.db,
+    ctx.principal.accountId,
+    connectorId,
+    mergeDefinition(blank, sent, around(ctx)),
+  );
+  await storeBeside(ctx, row, sent, document);
   told(ctx, row);
   ctx.changed(`connectors:${row.accountId}`);
   return shown(row, untried);
@@ -136,8 +208,11 @@ const get: Handler<Routes['get']> = async ({ params, query }, ctx) => {
 const update: Handler<Routes['update']> = async ({ params, body }, ctx) => {
   ctx.note({ target: params.connectorId });
   const before = await lockConnector(ctx.db, ctx.principal.accountId, params.connectorId);
-  const definition = mergeDefinition(definitionOf(before), body, checkUrl(ctx));
+  const document = prepared.get(body);
+  const sent = withEndpoints({ ...body, imported: document?.facts }, document);
+  const definition = mergeDefinition(definitionOf(before), sent, around(ctx));
   const row = await updateConnector(ctx.db, before.accountId, before.id, definition);
+  await storeBeside(ctx, row, sent, document);
   told(ctx, row);
   ctx.changed(`connectors:${row.accountId}`);
   return shown(row, untried);
@@ -180,6 +255,9 @@ const actions: Handler<Routes['actions']> = async ({ params, query }, ctx) => {
   const found = tools.map(shownAction);
   return { connectorId: row.id, actions: found, count: found.length };
 };
+
+create.prepare = ({ body }, ctx) => prepareDocument(body as object, ctx);
+update.prepare = ({ body }, ctx) => prepareDocument(body, ctx);
 
 export const connectorHandlers = { create, list, get, update, delete: remove, refresh, actions } satisfies {
   [M in keyof Routes]: Handler<Routes[M]>;

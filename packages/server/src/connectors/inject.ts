@@ -1,6 +1,6 @@
 // Pure: puts a user's opened secrets into the slots that the connector declares. Templates are filled in one pass from declared names
 // and verified identity only; a value is never read as a template again, and nothing comes from the environment.
-import { type Inject, isIdentityName, placeholder } from '@mcp-valet/shared';
+import { type Inject, isIdentityName, isOAuthSecret, placeholder } from '@mcp-valet/shared';
 
 export interface Identity {
   id: string;
@@ -70,10 +70,39 @@ export function injectArguments(
 ): Record<string, unknown> {
   const rule = inject === null ? 'all' : inject.args;
   if (rule === undefined) return args;
-  const added = rule === 'all' ? [...secrets] : fillAll(rule, secrets, user);
+  // A token is for its header, never for an argument that nobody asked to hold it.
+  const added = rule === 'all' ? [...secrets].filter(([name]) => !isOAuthSecret(name)) : fillAll(rule, secrets, user);
   if (added.length === 0) return args;
   const merged = new Map<string, unknown>(Object.entries(args));
   for (const [name, value] of added) if (!mirrored.has(name)) merged.set(name, value);
   // fromEntries defines own properties: a name like __proto__ stays an ordinary key.
   return Object.fromEntries(merged);
+}
+
+/** A value cannot become an environment variable. Carries names only. */
+export class EnvironmentError extends Error {
+  override readonly name = 'EnvironmentError';
+}
+
+/**
+ * The environment variables that a child process is given besides the fixed ones. `declared` is what its catalogue entry allows: nothing
+ * else is ever set. Without `inject` every declared name that has a secret.
+ */
+export function injectEnv(
+  inject: Inject | null,
+  declared: readonly string[],
+  secrets: Secrets,
+  user: Identity | null,
+): Record<string, string> {
+  const rule = inject === null ? 'all' : inject.env;
+  if (rule === undefined) return {};
+  const pairs =
+    rule === 'all' ? [...secrets].filter(([name]) => declared.includes(name)) : fillAll(rule, secrets, user);
+  for (const [name, value] of pairs) {
+    if (!declared.includes(name))
+      throw new EnvironmentError(`The catalogue entry does not declare the environment variable ${name}`);
+    if (value.includes('\0'))
+      throw new EnvironmentError(`The value of ${name} holds a character that no environment variable can carry`);
+  }
+  return Object.fromEntries(pairs);
 }

@@ -20,7 +20,11 @@ function setup(answer: Answer, has: (capability: string) => boolean = () => true
     },
     async (_, capability) => has(capability),
   );
-  const source = (id = 'k'): ListSource => ({ key: key(id), prepare: async () => ({ key: key(id) }) as Upstream });
+  const source = (id = 'k'): ListSource => ({
+    key: key(id),
+    connector: { kind: 'mcp-http' } as ListSource['connector'],
+    prepare: async () => ({ key: key(id) }) as Upstream,
+  });
   const names = async (kind: ListKind = 'tools', id = 'k', fresh = false) =>
     (await lists.get(kind, source(id), fresh)).items.map((item) => item['name'] ?? item['uri'] ?? item['uriTemplate']);
   return { asked, lists, source, names };

@@ -2,6 +2,7 @@
 // from a good copy when the upstream is slow or dead; a cached list grants nothing, rights are checked again at every call.
 import { performance } from 'node:perf_hooks';
 import { isStorableText } from '@mcp-valet/shared';
+import type { ConnectorRecord } from '../identity/records.ts';
 import { type Upstream, UpstreamFailure, type UpstreamRequest, type UpstreamResult } from './backend.ts';
 import { scanParamHeaders } from './param-headers.ts';
 import type { UpstreamKey } from './upstream-key.ts';
@@ -119,6 +120,7 @@ interface Entry {
 
 export interface ListSource {
   key: UpstreamKey;
+  connector: ConnectorRecord;
   /** Opens the upstream: called only when something must be asked. */
   prepare: () => Promise<Upstream>;
 }

@@ -25,8 +25,20 @@ function mentions(value: unknown, depth = 0): boolean {
   return Object.hasOwn(value, annotation) || Object.values(value).some((entry) => mentions(entry, depth + 1));
 }
 
-/** The declared headers of a tool's input schema, or why the tool may not be listed. */
+const scanned = new WeakMap<object, ParamHeaderScan>();
+
+/** The declared headers of a tool's input schema, or why the tool may not be listed. Kept as long as the schema, which nobody changes. */
 export function scanParamHeaders(schema: unknown): ParamHeaderScan {
+  if (typeof schema !== 'object' || schema === null) return none;
+  let scan = scanned.get(schema);
+  if (scan === undefined) {
+    scan = scanSchema(schema);
+    scanned.set(schema, scan);
+  }
+  return scan;
+}
+
+function scanSchema(schema: object): ParamHeaderScan {
   if (!mentions(schema)) return none;
   const headers: ParamHeader[] = [];
   const seen = new Set<string>();

@@ -29,12 +29,15 @@ export async function lockConnector(tx: Db, accountId: string, id: string): Prom
 
 /** What a row says, in the form that changes are merged into. */
 export function definitionOf(row: ConnectorRow): Definition {
-  const { name, description, category, secretNames, timeoutMs, enabled } = row;
+  const { kind, name, description, category, allowShared, secretNames, timeoutMs, enabled } = row;
   return {
+    kind,
     name,
     description,
     category,
-    config: row.config as unknown as Definition['config'],
+    config: row.config as Definition['config'],
+    oauth: row.oauth as Definition['oauth'],
+    allowShared,
     inject: row.inject,
     secretNames,
     timeoutMs,
@@ -42,9 +45,10 @@ export function definitionOf(row: ConnectorRow): Definition {
   };
 }
 
-const columnsOf = ({ config, inject, ...definition }: Definition) => ({
+const columnsOf = ({ config, inject, oauth, ...definition }: Definition) => ({
   ...definition,
-  config: config as unknown as Record<string, unknown>,
+  config: config as Record<string, unknown>,
+  oauth: oauth as Record<string, unknown> | null,
   inject: inject as Record<string, unknown> | null,
 });
 
@@ -57,7 +61,7 @@ export async function insertConnector(
   try {
     const [row] = await tx
       .insert(connectors)
-      .values({ ...columnsOf(definition), accountId, id, kind: 'mcp-http' })
+      .values({ ...columnsOf(definition), accountId, id })
       .returning();
     return row as ConnectorRow;
   } catch (error) {

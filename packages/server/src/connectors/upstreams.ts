@@ -10,9 +10,11 @@ import {
   type Watch,
   type WatchEvent,
 } from './backend.ts';
+import type { RestCarrier } from './backends/http.ts';
 import type { RawCarrier } from './backends/mcp-http-raw.ts';
 import { type ListItem, type ListKind, type ListSource, type UpstreamList, UpstreamLists } from './lists.ts';
 import type { UpstreamKey } from './upstream-key.ts';
+import { UpstreamStates } from './upstream-states.ts';
 import { probe, type Verdict } from './verdict.ts';
 
 export interface UpstreamState {
@@ -38,6 +40,8 @@ export interface Upstreams {
   state(key: UpstreamKey): UpstreamState;
   /** State as last seen with anybody's key. */
   connectorState(accountId: string, connectorId: string): UpstreamState;
+  /** Definitions of the account changed: an address that could not be reached may be another one now. */
+  connectorsChanged(accountId: string): void;
   /** Ends and forgets what is kept for the keys that `matches` accepts. */
   forget(matches: (key: UpstreamKey) => boolean): Promise<void>;
   close(): Promise<void>;
@@ -60,42 +64,22 @@ const modernKeepMs = 24 * 3_600_000;
 // A stale "modern" fails loudly; a stale "legacy" works silently for ever.
 const legacyKeepMs = 3_600_000;
 const maxVerdicts = 20_000;
+const nothing: readonly ListItem[] = [];
 
-/** Words that an operator sees for a failure; the upstream's own text stays out. */
-const failureWords: Record<UpstreamFailure['kind'], string> = {
-  unreachable: 'The upstream cannot be reached',
-  timeout: 'The upstream did not answer in time',
-  cancelled: 'The request was cancelled',
-  unauthorized: 'The upstream refused the credential',
-  forbidden: 'The upstream refused access',
-  rate_limited: 'The upstream limits requests',
-  session_lost: 'The upstream ended the session',
-  wrong_era: 'The upstream does not speak MCP at this address',
-  rpc: 'The upstream answered with an error',
-  broken: 'The upstream failed or answered nonsense',
-};
+/** How requests leave, by kind of connector. */
+export interface Carriers {
+  /** `mcp-http`, where one POST is enough. */
+  raw: RawCarrier;
+  /** `mcp-http`, where it is not. */
+  sdk: Carrier;
+  stdio: Carrier;
+  rest: RestCarrier;
+}
 
-export function createUpstreams(raw: RawCarrier, sdk: Carrier): Upstreams {
+export function createUpstreams({ raw, sdk, stdio, rest }: Carriers): Upstreams {
   const verdicts = new Map<UpstreamKey, Verdict>();
   const probing = new Map<UpstreamKey, Promise<Verdict>>();
-  const lastErrors = new Map<UpstreamKey, string>();
-  /** The key with which a connector was last heard of: by account and connector. */
-  const lastKeys = new Map<string, UpstreamKey>();
-
-  const heard = ({ key, connector }: Pick<Upstream, 'key' | 'connector'>): void => {
-    if (lastKeys.size >= maxVerdicts) lastKeys.clear();
-    lastKeys.set(`${connector.accountId} ${connector.id}`, key);
-  };
-
-  const note = (key: UpstreamKey, error: unknown): void => {
-    if (!(error instanceof UpstreamFailure) || error.kind === 'cancelled' || error.kind === 'rpc') return;
-    if (lastErrors.size >= maxVerdicts) lastErrors.clear();
-    lastErrors.set(key, failureWords[error.kind]);
-  };
-  const failed = (upstream: Upstream, error: unknown): void => {
-    heard(upstream);
-    note(upstream.key, error);
-  };
+  const states = new UpstreamStates();
 
   const peekVerdict = (key: UpstreamKey): Verdict | undefined => {
     const verdict = verdicts.get(key);
@@ -113,13 +97,13 @@ export function createUpstreams(raw: RawCarrier, sdk: Carrier): Upstreams {
     let running = probing.get(key);
     if (running === undefined) {
       // Shared by everybody who waits, so no single caller's cancellation may end it.
-      running = probe(raw, upstream, AbortSignal.timeout(10_000), () => performance.now()).then((verdict) => {
-        if (verdicts.size >= maxVerdicts) verdicts.delete(verdicts.keys().next().value as UpstreamKey);
-        verdicts.set(key, verdict);
-        lastErrors.delete(key);
-        heard(upstream);
-        return verdict;
-      });
+      running = states
+        .watch(upstream, () => probe(raw, upstream, AbortSignal.timeout(10_000), () => performance.now()))
+        .then((verdict) => {
+          if (verdicts.size >= maxVerdicts) verdicts.delete(verdicts.keys().next().value as UpstreamKey);
+          verdicts.set(key, verdict);
+          return verdict;
+        });
       probing.set(key, running);
       const done = (): void => void probing.delete(key);
       running.then(done, done);
@@ -140,6 +124,9 @@ export function createUpstreams(raw: RawCarrier, sdk: Carrier): Upstreams {
     upstream.session !== undefined || upstream.connector.transport === 'sse';
 
   const send = async (upstream: Upstream, request: UpstreamRequest): Promise<UpstreamResult> => {
+    const { kind } = upstream.connector;
+    if (kind === 'mcp-stdio') return stdio.request(upstream, request);
+    if (kind === 'http') return rest.request(upstream, request);
     if (usesSession(upstream)) return sdk.request(upstream, request);
     let verdict: Verdict;
     try {
@@ -165,12 +152,8 @@ export function createUpstreams(raw: RawCarrier, sdk: Carrier): Upstreams {
     return sdk.request(upstream, request);
   };
 
-  /** Sends, and forgets an earlier failure when the upstream answers again. */
-  const sendAndNote = async (upstream: Upstream, outgoing: UpstreamRequest): Promise<UpstreamResult> => {
-    const result = await send(upstream, outgoing);
-    lastErrors.delete(upstream.key);
-    return result;
-  };
+  const sendAndNote = (upstream: Upstream, outgoing: UpstreamRequest): Promise<UpstreamResult> =>
+    states.watch(upstream, () => send(upstream, outgoing));
 
   const request = async (upstream: Upstream, outgoing: UpstreamRequest): Promise<UpstreamResult> => {
     try {
@@ -181,43 +164,59 @@ export function createUpstreams(raw: RawCarrier, sdk: Carrier): Upstreams {
         error.executed === 'no' &&
         (error.kind === 'wrong_era' || error.kind === 'session_lost');
       if (!saysNothingRan || outgoing.signal.aborted) {
-        failed(upstream, error);
+        states.failed(upstream, error);
         throw error;
       }
       if (error.kind === 'wrong_era') verdicts.delete(upstream.key);
       try {
         return await sendAndNote(upstream, outgoing);
       } catch (again) {
-        failed(upstream, again);
+        states.failed(upstream, again);
         throw again;
       }
     }
   };
 
   const lists = new UpstreamLists(request, async (upstream, capability, signal) => {
+    if (upstream.connector.kind === 'mcp-stdio')
+      return Object.hasOwn(await stdio.capabilities(upstream, signal), capability);
     if (usesSession(upstream)) return Object.hasOwn(await sdk.capabilities(upstream, signal), capability);
     const verdict = await verdictOf(upstream, signal);
     return Object.hasOwn(verdict.capabilities, capability) || verdict.legacy === 'refused';
   });
 
+  /** Operations of a document are known without asking anybody. */
+  const described = new WeakMap<readonly ListItem[], UpstreamList>();
+  const restList = async (kind: ListKind, { connector }: ListSource): Promise<UpstreamList> => {
+    const items = kind === 'tools' ? (await rest.list({ connector })).items : nothing;
+    let list = described.get(items);
+    if (list === undefined) {
+      list = { items, ttlMs: 60_000, dropped: [], readAt: performance.now() };
+      described.set(items, list);
+    }
+    return list;
+  };
+
   return {
     peekVerdict,
     verdict: verdictOf,
     isRaw(upstream) {
+      if (upstream.connector.kind === 'http') return true;
       const verdict = usesSession(upstream) ? undefined : peekVerdict(upstream.key);
       return verdict !== undefined && (verdict.modern || verdict.legacy === 'no_session');
     },
     request,
     list: async (kind, source, fresh) => {
+      if (source.connector.kind === 'http') return restList(kind, source);
       try {
         return await lists.get(kind, source, fresh);
       } catch (error) {
-        note(source.key, error);
+        states.note(source.key, error);
         throw error;
       }
     },
     connectorState(accountId, connectorId) {
-      const key = lastKeys.get(`${accountId} ${connectorId}`);
+      const key = states.lastKey(accountId, connectorId);
       return key === undefined ? { status: 'disconnected', toolsAge: null } : this.state(key);
     },
     watch(upstream, uris, listener) {
@@ -225,6 +224,9 @@ export function createUpstreams(raw: RawCarrier, sdk: Carrier): Upstreams {
         if (event.kind !== 'updated') lists.forget((key) => key === upstream.key);
         listener(event);
       };
+      // A document does not change by itself.
+      if (upstream.connector.kind === 'http') return { ready: Promise.resolve(), close: () => undefined };
+      if (upstream.connector.kind === 'mcp-stdio') return stdio.watch(upstream, uris, announce);
       if (usesSession(upstream)) return sdk.watch(upstream, uris, announce);
       let inner: Watch | undefined;
       let isClosed = false;
@@ -234,7 +236,7 @@ export function createUpstreams(raw: RawCarrier, sdk: Carrier): Upstreams {
           inner = sdk.watch(upstream, uris, announce, verdict.modern ? verdict.discover : undefined);
           await inner.ready;
         },
-        (error: unknown) => note(upstream.key, error),
+        (error: unknown) => states.note(upstream.key, error),
       );
       return {
         ready,
@@ -247,17 +249,21 @@ export function createUpstreams(raw: RawCarrier, sdk: Carrier): Upstreams {
     listsChanged: (matches) => lists.forget(matches),
     state(key) {
       const list = lists.peek('tools', key);
-      const lastError = lastErrors.get(key);
+      const lastError = states.lastError(key);
       const toolsAge = list === undefined ? null : Math.round(performance.now() - list.readAt);
       if (probing.has(key)) return { status: 'connecting', toolsAge };
       if (lastError !== undefined) return { status: 'error', lastError, toolsAge };
-      return { status: peekVerdict(key) === undefined && list === undefined ? 'disconnected' : 'connected', toolsAge };
+      return { status: states.hasAnswered(key) || list !== undefined ? 'connected' : 'disconnected', toolsAge };
     },
     async forget(matches) {
-      for (const map of [verdicts, lastErrors]) for (const key of map.keys()) if (matches(key)) map.delete(key);
+      for (const key of verdicts.keys()) if (matches(key)) verdicts.delete(key);
+      states.forget(matches);
       lists.forget(matches);
-      await sdk.forget(matches);
+      await Promise.all([sdk.forget(matches), stdio.forget(matches)]);
     },
-    close: () => sdk.close(),
+    connectorsChanged: (accountId) => states.forgetConnectors(accountId),
+    async close() {
+      await Promise.all([sdk.close(), stdio.close()]);
+    },
   };
 }

@@ -24,6 +24,16 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 
 let lastId = 0;
 
+const lowered = new WeakMap<object, Record<string, string>>();
+function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
+  let known = lowered.get(headers);
+  if (known === undefined) {
+    known = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+    lowered.set(headers, known);
+  }
+  return known;
+}
+
 /** Headers of an upstream request: an allow-list built from nothing; the caller's headers are never seen here. */
 function buildHeaders(
   upstream: Upstream,
@@ -34,7 +44,7 @@ function buildHeaders(
   const { connector, secrets, user } = upstream;
   const headers: Record<string, string> = {
     // Lower-cased like the others: one name in two cases would be sent twice.
-    ...Object.fromEntries(Object.entries(connector.headers).map(([name, value]) => [name.toLowerCase(), value])),
+    ...lowerCased(connector.headers),
     ...injectHeaders(connector.inject, secrets, user),
     'content-type': 'application/json',
     accept: 'application/json, text/event-stream',
@@ -71,15 +81,17 @@ const maxAnswerDepth = 1_000;
 
 function isWithin(value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null) return true;
-  return depth > 0 && Object.values(value).every((child) => isWithin(child, depth - 1));
+  if (depth <= 0) return false;
+  for (const key of Object.keys(value)) {
+    if (!isWithin((value as Record<string, unknown>)[key], depth - 1)) return false;
+  }
+  return true;
 }
 
 /** The message that answers our id, out of a JSON or SSE body. */
 function findAnswer(response: EgressResponse, id: number): Record<string, unknown> | undefined {
-  const type = String(response.headers['content-type'] ?? '')
-    .split(';')[0]
-    ?.trim()
-    .toLowerCase();
+  const header = String(response.headers['content-type'] ?? '');
+  const type = header === 'application/json' ? header : header.split(';')[0]?.trim().toLowerCase();
   const candidates: unknown[] = [];
   try {
     if (type === 'text/event-stream') {

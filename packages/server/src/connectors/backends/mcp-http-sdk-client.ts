@@ -1,27 +1,19 @@
 // One connection of the official SDK client to an upstream, over the guarded fetch. The client itself never holds a secret: headers and
 // query are put in here for each request, from the upstream that the connection's owner holds at that moment.
-import { legacyVersions } from '@mcp-valet/shared';
 import {
-  Client,
+  type Client,
   type DiscoverResult,
-  type RequestOptions,
   SSEClientTransport,
-  type StandardSchemaV1,
   StreamableHTTPClientTransport,
 } from '@modelcontextprotocol/client';
-import {
-  type Notification,
-  type Upstream,
-  UpstreamFailure,
-  type UpstreamRequest,
-  type UpstreamResult,
-} from '../backend.ts';
+import { type Upstream, UpstreamFailure, type UpstreamRequest, type UpstreamResult } from '../backend.ts';
 import type { Egress, EgressFetch } from '../egress.ts';
 import { injectHeaders, injectQuery } from '../inject.ts';
 import { scrubValue } from '../scrub.ts';
 import { poolKey } from '../upstream-key.ts';
 import { failureOf, failureOfConnect, failureOfSignal, type HttpNote } from './mcp-http-sdk-failure.ts';
 import { linked, observe, type Pending } from './mcp-http-sdk-observe.ts';
+import { asIs, type Leg, type LegListener, newClient, outgoing, requestOptions } from './sdk-parts.ts';
 
 export interface SdkOptions {
   egress: Egress;
@@ -29,37 +21,22 @@ export interface SdkOptions {
   clientInfo: { name: string; version: string };
 }
 
-export interface ConnectionSetup {
+export interface ConnectionSetup extends LegListener {
   /** What is declared to the upstream. */
   capabilities: Record<string, unknown>;
   /** The discovery result of an upstream that speaks the modern era; absent: the handshake of the 2025 era. */
   discover?: Record<string, unknown> | undefined;
   /** Whether the upstream may talk outside of calls, on a stream that stays open. */
   hasOwnStream: boolean;
-  onNotification: (notification: Notification) => void;
-  /** An upstream's question; only asked where capabilities are declared. */
-  onQuestion?: ((question: Required<Notification>) => Promise<Record<string, unknown>>) | undefined;
-  /** The connection cannot be used any more. */
-  onLost?: (() => void) | undefined;
 }
 
 /** Marks a request on its way to the fetch below, where it is taken off again. */
 const callHeader = 'x-valet-call';
-/** The call's own signal is the clock; the SDK's must never be earlier. */
-const noTimeoutMs = 24 * 3_600_000;
 const connectTimeoutMs = 10_000;
 /** How long an exchange may stay open after its call, so that an orderly end keeps its socket. */
 const lingerMs = 250;
 
-const asIs: StandardSchemaV1<unknown, Record<string, unknown>> = {
-  '~standard': { version: 1, vendor: 'mcp-valet', validate: (value) => ({ value: value as Record<string, unknown> }) },
-};
-/** Results are passed on, not used: nothing of an upstream's schemas is compiled here. */
-const noValidator = {
-  getValidator: () => (value: unknown) => ({ valid: true as const, data: value as never, errorMessage: undefined }),
-};
-
-export class Connection {
+export class Connection implements Leg {
   /** Whose secrets the next request carries; undefined while nobody uses the connection. */
   upstream: Upstream | undefined;
   readonly client: Client;
@@ -78,13 +55,7 @@ export class Connection {
     this.upstream = upstream;
     this.#setup = setup;
     this.#options = options;
-    this.client = new Client(options.clientInfo, {
-      capabilities: setup.capabilities,
-      jsonSchemaValidator: noValidator,
-      inputRequired: { autoFulfill: false },
-      // The first is offered in the handshake; a modern connection negotiates nothing.
-      ...(setup.discover === undefined && { supportedProtocolVersions: [...legacyVersions].reverse() }),
-    });
+    this.client = newClient(options.clientInfo, setup.capabilities, setup.discover !== undefined, setup);
     const { connector } = upstream;
     const guarded = this.#fetch(
       options.egress.fetchFor(poolKey(connector.accountId, connector.id), { maxBytes: options.maxBytes }),
@@ -94,13 +65,6 @@ export class Connection {
       connector.transport === 'sse'
         ? new SSEClientTransport(url, { fetch: guarded })
         : new StreamableHTTPClientTransport(url, { fetch: guarded, onInsufficientScope: 'throw' });
-    this.client.fallbackNotificationHandler = async ({ method, params }) => {
-      setup.onNotification({ method, ...(params && { params }) });
-    };
-    this.client.fallbackRequestHandler = async ({ method, params }) => {
-      if (setup.onQuestion === undefined) throw Object.assign(new Error('Method not found'), { code: -32601 });
-      return setup.onQuestion({ method, params: params ?? {} });
-    };
     this.client.onclose = () => this.#lost();
     this.client.onerror = (error) => {
       // The own stream of an upstream has gone for good; a single lost answer is noticed by its call.
@@ -141,7 +105,7 @@ export class Connection {
   /** One request and its result, scrubbed. Throws UpstreamFailure. */
   async request(upstream: Upstream, request: UpstreamRequest): Promise<UpstreamResult> {
     const isModern = this.#setup.discover !== undefined;
-    const { signal, wantsProgress, onNotification } = request;
+    const { signal } = request;
     const note: HttpNote = {};
     const call = String(++this.#lastCall);
     const ended = new AbortController();
@@ -157,24 +121,12 @@ export class Connection {
         ended.abort(new Error('The answer ended without the response'));
       },
     });
-    const options: RequestOptions = {
-      signal: ended.signal,
-      timeout: noTimeoutMs,
+    const options = {
+      ...requestOptions(upstream, request, ended.signal),
       headers: { ...(isModern && request.paramHeaders), [callHeader]: call },
-      allowInputRequired: true,
-      ...(wantsProgress &&
-        onNotification && {
-          onprogress: (progress) =>
-            onNotification({ method: 'notifications/progress', params: scrubValue({ ...progress }, upstream.scrub) }),
-        }),
     };
-    const meta = {
-      ...request.meta,
-      ...(isModern && request.logLevel !== undefined && { 'io.modelcontextprotocol/logLevel': request.logLevel }),
-    };
-    const params = Object.keys(meta).length > 0 ? { ...request.params, _meta: meta } : request.params;
     try {
-      const result = await this.client.request({ method: request.method, params } as never, asIs, options);
+      const result = await this.client.request(outgoing(request, isModern) as never, asIs, options);
       if (typeof result !== 'object' || result === null || Array.isArray(result))
         throw new UpstreamFailure('broken', 'unknown');
       return { result: scrubValue(result, upstream.scrub), status: note.status ?? null };

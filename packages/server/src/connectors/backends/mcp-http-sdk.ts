@@ -1,21 +1,30 @@
 // The sdk carrier: upstreams that one POST cannot serve, on the official client. Chooses the connection: a fresh one for a streaming call
 // to a modern upstream, the caller's own upstream session where the caller has a session, else a borrowed session. Nothing is sent twice.
-import { envelopeKeys } from '@mcp-valet/shared';
 import { type Carrier, type Upstream, UpstreamFailure, type UpstreamRequest, type UpstreamResult } from '../backend.ts';
 import { scrubValue } from '../scrub.ts';
 import { RawCarrier } from './mcp-http-raw.ts';
-import { BoundSessions, speaksModern } from './mcp-http-sdk-bound.ts';
-import { Connection, type SdkOptions } from './mcp-http-sdk-client.ts';
+import { Connection, type ConnectionSetup, type SdkOptions } from './mcp-http-sdk-client.ts';
 import { SessionPool } from './mcp-http-sdk-pool.ts';
-import { Watches } from './mcp-http-sdk-watch.ts';
+import { BoundSessions, speaksModern } from './sdk-bound.ts';
+import { type Leg, withoutEnvelope } from './sdk-parts.ts';
+import { Watches } from './sdk-watch.ts';
 
 export type { SdkOptions };
 
 export function createSdkCarrier(options: SdkOptions): Carrier {
   const raw = new RawCarrier(options);
   const pool = new SessionPool(options);
-  const watches = new Watches(options);
-  const bound = new BoundSessions(options, watches, async (upstream, signal) => {
+  const connect = async (upstream: Upstream, setup: ConnectionSetup, signal: AbortSignal): Promise<Leg> => {
+    const connection = new Connection(upstream, setup, options);
+    await connection.connect(signal);
+    return connection;
+  };
+  const watches = new Watches({
+    open: (upstream, listener, signal, discover) =>
+      connect(upstream, { capabilities: {}, hasOwnStream: true, discover, ...listener }, signal),
+    openWithinMs: 5_000,
+  });
+  const discoverAfterRefusal = async (upstream: Upstream, signal: AbortSignal) => {
     try {
       const { result } = await raw.request(
         upstream,
@@ -27,6 +36,21 @@ export function createSdkCarrier(options: SdkOptions): Carrier {
       // Then the refusal of the handshake is what counts.
       if (error instanceof UpstreamFailure) return undefined;
       throw error;
+    }
+  };
+  const bound = new BoundSessions(watches, async (upstream, session, listener, signal) => {
+    const setup = { capabilities: session.capabilities, hasOwnStream: true, ...listener };
+    try {
+      return await connect(upstream, setup, signal);
+    } catch (error) {
+      const isRefused =
+        error instanceof UpstreamFailure &&
+        (error.kind === 'wrong_era' ||
+          error.kind === 'rpc' ||
+          (error.status !== null && error.status >= 400 && error.status < 500 && error.kind === 'broken'));
+      const discover = isRefused ? await discoverAfterRefusal(upstream, signal) : undefined;
+      if (discover === undefined) throw error;
+      return connect(upstream, { ...setup, discover }, signal);
     }
   });
 
@@ -79,11 +103,4 @@ export function createSdkCarrier(options: SdkOptions): Carrier {
       await this.forget(() => true);
     },
   };
-}
-
-/** Keys of the modern envelope mean nothing to a session. */
-function withoutEnvelope(request: UpstreamRequest): UpstreamRequest {
-  if (request.meta === undefined) return request;
-  const reserved = new Set<string>(Object.values(envelopeKeys));
-  return { ...request, meta: Object.fromEntries(Object.entries(request.meta).filter(([key]) => !reserved.has(key))) };
 }

@@ -1,5 +1,5 @@
 // Upstream sessions that belong to one session of a caller: the upstream hears what this caller declared, may ask it, and ends with it.
-// An upstream that refuses the handshake of the 2025 era is spoken to in the modern one; its questions are then put in the same way.
+// Whatever carries them, HTTP or a child process. The questions of a modern upstream are put in the same way as those of the 2025 era.
 import { modernVersion } from '@mcp-valet/shared';
 import {
   type CallerSession,
@@ -13,19 +13,27 @@ import {
 } from '../backend.ts';
 import { scrubValue } from '../scrub.ts';
 import type { UpstreamKey } from '../upstream-key.ts';
-import { Connection, type SdkOptions } from './mcp-http-sdk-client.ts';
 import { unlessAborted } from './mcp-http-sdk-failure.ts';
-import type { Watches } from './mcp-http-sdk-watch.ts';
+import type { Leg, LegListener } from './sdk-parts.ts';
+import type { Watches } from './sdk-watch.ts';
 
 const maxRounds = 10;
-const openWithinMs = 15_000;
+const openWithinMs = 20_000;
+
+/** Opens an upstream session for a caller session, in the era of the caller unless the upstream refuses that. */
+export type OpenForSession = (
+  upstream: Upstream,
+  session: CallerSession,
+  listener: LegListener,
+  signal: AbortSignal,
+) => Promise<Leg>;
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 interface Bound {
   key: UpstreamKey;
-  connecting: Promise<Connection>;
+  connecting: Promise<Leg>;
   /** Calls in flight, the newest last: an upstream does not say to which call a question belongs. */
   calls: Set<UpstreamRequest>;
   /** Of a modern upstream: what stands for `resources/subscribe`, by URI; the lists under the empty text. */
@@ -35,20 +43,13 @@ interface Bound {
 const listChanged = (kind: string): string => `notifications/${kind}/list_changed`;
 
 export class BoundSessions {
-  readonly #options: SdkOptions;
+  readonly #openFor: OpenForSession;
   readonly #watches: Watches;
-  readonly #discover: (upstream: Upstream, signal: AbortSignal) => Promise<Record<string, unknown> | undefined>;
   readonly #bound = new Map<UpstreamKey, Bound>();
 
-  /** `discover` asks an upstream that refused the handshake for its discovery result. */
-  constructor(
-    options: SdkOptions,
-    watches: Watches,
-    discover: (upstream: Upstream, signal: AbortSignal) => Promise<Record<string, unknown> | undefined>,
-  ) {
-    this.#options = options;
+  constructor(watches: Watches, openFor: OpenForSession) {
     this.#watches = watches;
-    this.#discover = discover;
+    this.#openFor = openFor;
   }
 
   async request(upstream: Upstream, request: UpstreamRequest): Promise<UpstreamResult> {
@@ -129,13 +130,9 @@ export class BoundSessions {
     return bound;
   }
 
-  async #open(upstream: Upstream, session: CallerSession, bound: Bound): Promise<Connection> {
-    // Everybody in the session waits for it: no single call's cancellation may end it.
-    const signal = AbortSignal.timeout(openWithinMs);
+  async #open(upstream: Upstream, session: CallerSession, bound: Bound): Promise<Leg> {
     const newest = (): UpstreamRequest | undefined => [...bound.calls].at(-1);
-    const setup = {
-      capabilities: session.capabilities,
-      hasOwnStream: true,
+    const listener: LegListener = {
       onLost: () => void this.#end(bound),
       onNotification: (notification: Notification) => {
         const clean = scrubValue(notification, upstream.scrub);
@@ -145,28 +142,15 @@ export class BoundSessions {
       },
       onQuestion: (question: Required<Notification>) => ask(newest(), question, upstream),
     };
-    const legacy = new Connection(upstream, setup, this.#options);
-    try {
-      await legacy.connect(signal);
-      return legacy;
-    } catch (error) {
-      const isRefused =
-        error instanceof UpstreamFailure &&
-        (error.kind === 'wrong_era' ||
-          error.kind === 'rpc' ||
-          (error.status !== null && error.status >= 400 && error.status < 500 && error.kind === 'broken'));
-      const discover = isRefused ? await this.#discover(upstream, signal) : undefined;
-      if (discover === undefined) throw error;
-      const modern = new Connection(upstream, { ...setup, discover }, this.#options);
-      await modern.connect(signal);
-      bound.watches.set('', this.#watch(upstream, [], discover));
-      return modern;
-    }
+    // Everybody in the session waits for it: no single call's cancellation may end it.
+    const leg = await this.#openFor(upstream, session, listener, AbortSignal.timeout(openWithinMs));
+    if (leg.discover !== undefined) bound.watches.set('', this.#watch(upstream, [], leg.discover));
+    return leg;
   }
 
   /** Puts the questions of an `input_required` result to the caller and repeats the request with the answers. */
   async #fulfil(
-    connection: Connection,
+    connection: Leg,
     upstream: Upstream,
     request: UpstreamRequest,
     first: UpstreamResult,

@@ -2,11 +2,23 @@
 // pauses when it ends. Modern upstreams get `subscriptions/listen`, those of the 2025 era a session with a stream of its own.
 import type { Notification, Upstream, Watch, WatchEvent } from '../backend.ts';
 import type { UpstreamKey } from '../upstream-key.ts';
-import { Connection, type SdkOptions } from './mcp-http-sdk-client.ts';
+import type { Leg, LegListener } from './sdk-parts.ts';
 
 const firstPauseMs = 1_000;
 const longestPauseMs = 60_000;
-const openWithinMs = 5_000;
+const listenWithinMs = 5_000;
+
+/** How a watch gets at its upstream. */
+export interface WatchOpener {
+  /** A connection on which the upstream may talk outside of calls. */
+  open(
+    upstream: Upstream,
+    listener: LegListener,
+    signal: AbortSignal,
+    discover: Record<string, unknown> | undefined,
+  ): Promise<Leg>;
+  openWithinMs: number;
+}
 
 interface Interest {
   uris: readonly string[];
@@ -30,9 +42,9 @@ export function eventOf({ method, params }: Notification): WatchEvent | undefine
 class Ear {
   readonly #upstream: Upstream;
   readonly #discover: Record<string, unknown> | undefined;
-  readonly #options: SdkOptions;
+  readonly #opener: WatchOpener;
   readonly interests = new Set<Interest>();
-  #connection: Connection | undefined;
+  #connection: Leg | undefined;
   #heardUris: readonly string[] = [];
   #closeStream: (() => Promise<void>) | undefined;
   #pauseMs = firstPauseMs;
@@ -41,10 +53,10 @@ class Ear {
   /** Changes of the stream, one after the other. */
   #work: Promise<void> = Promise.resolve();
 
-  constructor(upstream: Upstream, discover: Record<string, unknown> | undefined, options: SdkOptions) {
+  constructor(upstream: Upstream, discover: Record<string, unknown> | undefined, opener: WatchOpener) {
     this.#upstream = upstream;
     this.#discover = discover;
-    this.#options = options;
+    this.#opener = opener;
   }
 
   /** Opens the stream, or widens it to the URIs that somebody is interested in now. Never rejects. */
@@ -88,42 +100,38 @@ class Ear {
   }
 
   async #update(): Promise<void> {
-    const signal = AbortSignal.timeout(openWithinMs);
+    const signal = AbortSignal.timeout(this.#opener.openWithinMs);
     const isNew = this.#connection === undefined;
     const connection = this.#connection ?? (await this.#connect(signal));
     const uris = [...new Set([...this.interests].flatMap((interest) => interest.uris))].sort();
     if (!isNew && uris.join(' ') === this.#heardUris.join(' ')) return;
-    if (this.#discover === undefined) await this.#subscribe(connection, uris, signal);
+    if (connection.discover === undefined) await this.#subscribe(connection, uris, signal);
     else await this.#listen(connection, uris);
     this.#heardUris = uris;
   }
 
-  async #connect(signal: AbortSignal): Promise<Connection> {
-    const connection = new Connection(
-      this.#upstream,
-      {
-        capabilities: {},
-        discover: this.#discover,
-        hasOwnStream: true,
-        onNotification: (notification) => {
-          const event = eventOf(notification);
-          if (event === undefined) return;
-          for (const { uris, listener } of this.interests)
-            if (event.kind !== 'updated' || uris.includes(event.uri)) listener(event);
-        },
-        onLost: () => {
-          if (this.#connection === connection) void this.#again();
-        },
+  async #connect(signal: AbortSignal): Promise<Leg> {
+    // Empty while it is being opened: what is lost then is told by the opening itself.
+    const opened: { leg?: Leg } = {};
+    const listener: LegListener = {
+      onNotification: (notification) => {
+        const event = eventOf(notification);
+        if (event === undefined) return;
+        for (const { uris, listener } of this.interests)
+          if (event.kind !== 'updated' || uris.includes(event.uri)) listener(event);
       },
-      this.#options,
-    );
-    await connection.connect(signal);
-    this.#connection = connection;
-    return connection;
+      onLost: () => {
+        if (opened.leg !== undefined && this.#connection === opened.leg) void this.#again();
+      },
+    };
+    const leg = await this.#opener.open(this.#upstream, listener, signal, this.#discover);
+    opened.leg = leg;
+    this.#connection = leg;
+    return leg;
   }
 
   /** The wider stream is open before the narrower one ends, so nothing is missed in between. */
-  async #listen(connection: Connection, uris: readonly string[]): Promise<void> {
+  async #listen(connection: Leg, uris: readonly string[]): Promise<void> {
     const before = this.#closeStream;
     const subscription = await connection.client.listen(
       {
@@ -132,7 +140,7 @@ class Ear {
         resourcesListChanged: true,
         ...(uris.length > 0 && { resourceSubscriptions: [...uris] }),
       },
-      { timeout: openWithinMs },
+      { timeout: listenWithinMs },
     );
     const close = () => subscription.close();
     this.#closeStream = close;
@@ -142,7 +150,7 @@ class Ear {
     await before?.();
   }
 
-  async #subscribe(connection: Connection, uris: readonly string[], signal: AbortSignal): Promise<void> {
+  async #subscribe(connection: Leg, uris: readonly string[], signal: AbortSignal): Promise<void> {
     const change = (method: string, uri: string) =>
       connection.request(this.#upstream, { method, params: { uri }, signal });
     for (const uri of uris) if (!this.#heardUris.includes(uri)) await change('resources/subscribe', uri);
@@ -151,11 +159,11 @@ class Ear {
 }
 
 export class Watches {
-  readonly #options: SdkOptions;
+  readonly #opener: WatchOpener;
   readonly #ears = new Map<UpstreamKey, Ear>();
 
-  constructor(options: SdkOptions) {
-    this.#options = options;
+  constructor(opener: WatchOpener) {
+    this.#opener = opener;
   }
 
   watch(
@@ -165,7 +173,7 @@ export class Watches {
     discover?: Record<string, unknown>,
   ): Watch {
     const { key } = upstream;
-    const ear = this.#ears.get(key) ?? new Ear(upstream, discover, this.#options);
+    const ear = this.#ears.get(key) ?? new Ear(upstream, discover, this.#opener);
     this.#ears.set(key, ear);
     const interest: Interest = { uris, listener };
     ear.interests.add(interest);
