@@ -1,7 +1,7 @@
 // Who may know whom. A comment below is the sentence of CONTRIBUTING.md that its rule holds; test/repo checks that they stay the
 // same and that every rule bites. Type-only imports count: a type is knowledge too.
 const nouns =
-  '(accounts|servers|users|groups|api-keys|connectors|credentials|restrictions|rate-limits|calls|audit|identity)';
+  '(accounts|servers|users|groups|api-keys|connectors|credentials|restrictions|rate-limits|calls|audit|identity|settings|webhooks)';
 const server = '^packages/server/src';
 const roots = `${server}/(main|app|index|testing)\\.ts$`;
 const unitTest = '(\\.test|\\.test-support|-test-[^/]+)\\.ts$';
@@ -73,7 +73,7 @@ module.exports = {
     ),
     rule(
       'nouns-meet-in-stores',
-      "A noun imports `shared`, `db/`, `crypto/`, the files beside the folders (`ids`, `context`, `refusal`), who calls (`identity/principal`, `identity/records`) and other nouns' `store`; never another noun's handlers, never `mcp/` or `http/`.",
+      "A noun imports `shared`, `db/`, `crypto/`, the files beside the folders (`ids`, `context`, `refusal`), who calls (`identity/principal`, `identity/records`), other nouns' stores and the trail (`audit/record`); never another noun's handlers, never `mcp/` or `http/`.",
       { path: `${server}/${nouns}/` },
       {
         path: server,
@@ -83,6 +83,8 @@ module.exports = {
           `${server}/[^/]+\\.ts$`,
           `${server}/identity/(principal|records)\\.ts$`,
           `${server}/${nouns}/store\\.ts$`,
+          `${server}/credentials/oauth/(client|connect|grant)-store\\.ts$`,
+          `${server}/audit/record\\.ts$`,
           // The rule below says who; a store seals.
           `${server}/credentials/vault\\.ts$`,
         ],

@@ -1,13 +1,30 @@
 // `pnpm bench`: tools/call through the gateway with everything on, against a bare Fastify + undici forward of the same request to the same
 // upstream. Interleaved in one run, medians of the rounds, printed as ratios: machines are noisy, absolute numbers are not worth quoting.
+// BENCH_SECONDS, BENCH_ROUNDS, BENCH_WARM_UP: how long. BENCH_PROFILE: a folder for CPU profiles. BENCH_AGAINST: main.js of another build, measured
+// in turn with this one. BENCH_ENGINES: `pglite,postgres` or one of them. A figure below the aim is printed and is no error.
 import { randomBytes } from 'node:crypto';
-import autocannon from 'autocannon';
-import { openEmptyPostgres } from '../support/database.ts';
-import { type Child, cpuMicros, startFile, startGateway } from './processes.ts';
+import { startCluster } from '../support/cluster.ts';
+import { openEmptyPostgres, type TestDatabase } from '../support/database.ts';
+import {
+  builtGateway,
+  type Child,
+  cpuMicros,
+  type LoadGenerator,
+  startFile,
+  startGateway,
+  startLoad,
+} from './processes.ts';
 
 const seconds = Number(process.env.BENCH_SECONDS ?? 4);
 const rounds = Number(process.env.BENCH_ROUNDS ?? 3);
 const warmUpSeconds = Number(process.env.BENCH_WARM_UP ?? 10);
+const engines = (process.env.BENCH_ENGINES ?? 'pglite,postgres').split(',');
+const builds = [
+  ['gateway', builtGateway],
+  ...(process.env.BENCH_AGAINST === undefined ? [] : [['other', process.env.BENCH_AGAINST] as const]),
+] as const;
+/** At least this share of the proxy's throughput at 64 connections, and less than this much more time per call at one. */
+const aim = { throughput: 0.5, addedMs: 1.5 };
 const connectionCounts = [1, 64];
 
 interface Subject {
@@ -24,24 +41,17 @@ interface Sample {
   cpuPerCall: number;
 }
 
-async function measure(subject: Subject, connections: number, duration: number): Promise<Sample> {
-  const before = cpuMicros(subject.pid);
-  const result = await autocannon({
-    url: subject.url,
-    connections,
-    duration,
-    // The gateway closes a socket after 1,000 requests, which autocannon would not notice.
-    maxConnectionRequests: 900,
-    method: 'POST',
-    headers: { 'content-type': 'application/json', accept: 'application/json, text/event-stream', ...subject.headers },
-    body: subject.body,
-  });
-  const cpu = cpuMicros(subject.pid) - before;
-  if (result.non2xx > 0 || result.errors > 0)
-    throw new Error(`${subject.name}: ${result.non2xx} answers were no 2xx, ${result.errors} errors`);
-  // autocannon's histogram counts whole milliseconds; the mean is exact and is what one connection at a time shows.
-  const p50 = connections === 1 ? result.latency.average : result.latency.p50;
-  return { perSecond: result.requests.average, p50, p99: result.latency.p99, cpuPerCall: cpu / result['2xx'] };
+async function measure(
+  load: LoadGenerator,
+  { name, pid, url, headers, body }: Subject,
+  connections: number,
+  duration: number,
+): Promise<Sample> {
+  const before = cpuMicros(pid);
+  const { calls, errors, perSecond, p50, p99 } = await load.run({ url, headers, body, connections, seconds: duration });
+  const cpu = cpuMicros(pid) - before;
+  if (errors > 0) throw new Error(`${name}: ${errors} of ${calls + errors} calls failed`);
+  return { perSecond, p50, p99, cpuPerCall: cpu / calls };
 }
 
 const median = (values: number[]): number =>
@@ -76,11 +86,12 @@ async function api(
 /** A gateway with one connector, one restricted direct-mode server, one user with a secret: everything that a real call passes. */
 async function gatewaySubject(
   name: string,
+  main: string,
   databaseUrl: string,
   upstreamUrl: string,
 ): Promise<{ subject: Subject; child: Child }> {
   const key = randomBytes(24).toString('hex');
-  const gateway = await startGateway({
+  const gateway = await startGateway(main, {
     DATABASE_URL: databaseUrl,
     PORT: '0',
     LOG_LEVEL: 'warn',
@@ -146,30 +157,54 @@ function report(connections: number, results: Map<string, Sample>): void {
     ];
     process.stdout.write(`${row.join(' ')}\n`);
   }
+  for (const [name, s] of results) if (s !== base) process.stdout.write(`${verdict(name, connections, s, base)}\n`);
+}
+
+function verdict(name: string, connections: number, sample: Sample, base: Sample): string {
+  const isLone = connections === 1;
+  const figure = isLone ? sample.p50 - base.p50 : sample.perSecond / base.perSecond;
+  const isMet = isLone ? figure < aim.addedMs : figure >= aim.throughput;
+  const wanted = isLone ? `added p50 below ${aim.addedMs} ms` : `at least ${aim.throughput} x the proxy's throughput`;
+  return `${isMet ? 'met    ' : 'not met'} ${name}: ${wanted} (${figure.toFixed(2)})`;
 }
 
 const children: { stop(): Promise<void> }[] = [];
 try {
+  const load = await startLoad();
+  children.push(load);
   const upstream = await startFile<{ url: string }>('./upstream.ts');
   children.push(upstream);
   const proxy = await startFile<{ port: number }>('./proxy.ts', [upstream.message.url]);
   children.push(proxy);
-  const postgres = await openEmptyPostgres();
-  const pglite = await gatewaySubject('gateway, PGlite', 'pglite:memory', upstream.message.url);
-  const server = await gatewaySubject('gateway, Postgres', postgres.url, upstream.message.url);
-  children.push(pglite.child, server.child, { stop: () => postgres.close() });
   const body = rpc('echo', { text: 'hello' });
   const subjects: Subject[] = [
     { name: 'proxy', pid: proxy.pid, url: `http://127.0.0.1:${proxy.message.port}/mcp`, headers: {}, body },
-    pglite.subject,
-    server.subject,
   ];
+  if (engines.includes('postgres') && process.env.DATABASE_URL === undefined) {
+    const cluster = await startCluster();
+    children.push(cluster);
+    process.env.DATABASE_URL = cluster.adminUrl;
+  }
+  for (const [build, main] of builds) {
+    for (const engine of engines) {
+      const database: Pick<TestDatabase, 'url' | 'close'> =
+        engine === 'pglite' ? { url: 'pglite:memory', close: async () => undefined } : await openEmptyPostgres();
+      children.push({ stop: () => database.close() });
+      const { subject, child } = await gatewaySubject(`${build}, ${engine}`, main, database.url, upstream.message.url);
+      children.push(child);
+      subjects.push(subject);
+    }
+  }
   // Until the code is compiled: a gateway that has answered a thousand calls is still interpreted.
-  for (const subject of subjects) await measure(subject, 64, warmUpSeconds);
+  for (const subject of subjects) {
+    const { cpuPerCall } = await measure(load, subject, 64, warmUpSeconds);
+    process.stdout.write(`${subject.name} while warming up: ${cpuPerCall.toFixed(0)} us CPU per call\n`);
+  }
   for (const connections of connectionCounts) {
     const samples = new Map<string, Sample[]>(subjects.map(({ name }) => [name, []]));
     for (let round = 0; round < rounds; round++) {
-      for (const subject of subjects) samples.get(subject.name)?.push(await measure(subject, connections, seconds));
+      for (const subject of subjects)
+        samples.get(subject.name)?.push(await measure(load, subject, connections, seconds));
     }
     report(connections, new Map([...samples].map(([name, list]) => [name, medianOf(list)])));
   }

@@ -1,7 +1,9 @@
 // Children of the benchmark: started with their first message, measured from outside, ended by pid.
-import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { type ChildProcess, fork, spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
+import type { LoadOrder, LoadResult } from './load.ts';
 
 export interface Child {
   pid: number;
@@ -34,6 +36,11 @@ function childOf(process: ChildProcess): Child {
 
 /** Starts a TypeScript file of this folder and waits for its first message. */
 export async function startFile<T>(file: string, args: string[] = []): Promise<Child & { message: T }> {
+  const { child, message } = await forked<T>(file, args);
+  return { ...childOf(child), message };
+}
+
+async function forked<T>(file: string, args: string[]): Promise<{ child: ChildProcess; message: T }> {
   const child = fork(new URL(file, import.meta.url), args, {
     execArgv: ['--conditions=@mcp-valet/source', '--import', 'tsx'],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
@@ -42,12 +49,39 @@ export async function startFile<T>(file: string, args: string[] = []): Promise<C
     child.once('message', (value) => resolve(value as T));
     child.once('exit', (code) => reject(new Error(`${file} ended with ${code}`)));
   });
-  return { ...childOf(child), message };
+  return { child, message };
 }
 
-/** Starts the built gateway and waits until it says where it listens. */
-export async function startGateway(env: Record<string, string>): Promise<Child & { url: string }> {
-  const main = new URL('../../packages/server/dist/main.js', import.meta.url).pathname;
+export interface LoadGenerator extends Child {
+  run(order: LoadOrder): Promise<LoadResult>;
+}
+
+/** The load generator, on the last core where the system lets it be pinned: who is measured has the others to itself. */
+export async function startLoad(): Promise<LoadGenerator> {
+  const { child } = await forked<'ready'>('./load.ts', []);
+  const parent = childOf(child);
+  // All threads of it. Without `taskset` it shares the cores with the others, which costs accuracy and nothing else.
+  spawnSync('taskset', ['-apc', String(availableParallelism() - 1), String(parent.pid)], { stdio: 'ignore' });
+  return {
+    ...parent,
+    run: (order) =>
+      new Promise((resolve, reject) => {
+        const ended = (code: number | null): void => reject(new Error(`the load generator ended with ${code}`));
+        child.once('exit', ended);
+        child.once('message', (result) => {
+          child.off('exit', ended);
+          resolve(result as LoadResult);
+        });
+        child.send(order);
+      }),
+  };
+}
+
+/** The gateway as built here. */
+export const builtGateway = new URL('../../packages/server/dist/main.js', import.meta.url).pathname;
+
+/** Starts a built gateway and waits until it says where it listens. */
+export async function startGateway(main: string, env: Record<string, string>): Promise<Child & { url: string }> {
   const profile =
     process.env.BENCH_PROFILE === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${process.env.BENCH_PROFILE}`];
   const child = spawn(process.execPath, [...profile, main], {

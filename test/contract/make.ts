@@ -36,6 +36,22 @@ export async function newCredential({ rig }: Stage): Promise<string> {
   return made.credentialId;
 }
 
+/** Users sign in to it; nobody is asked before somebody does. */
+export async function newOAuthConnector({ rig, upstream }: Stage): Promise<string> {
+  const origin = new URL(upstream.url).origin;
+  const oauth = { authorizationUrl: `${origin}/authorize`, tokenUrl: `${origin}/token`, clientId: 'client' };
+  const connectorId = unique('o');
+  await rig.manage('POST', '/api/connectors', { connectorId, kind: 'mcp-http', url: upstream.url, oauth });
+  return connectorId;
+}
+
+/** A sign-in link of that account's alice. */
+export async function newLink({ rig }: Stage, key = rig.admin): Promise<string> {
+  const body = { userId: 'alice', connectorId: 'demo', authenticationType: 'secrets' };
+  const { credentialId } = await rig.manage('POST', '/api/credentials', body, key);
+  return (await rig.manage('POST', `/api/credentials/${credentialId}/connect`, undefined, key)).oauthUrl;
+}
+
 export async function newCall({ rig }: Stage): Promise<string> {
   const requestId = unique('call');
   const body = { username: 'alice', serverName: 'demo', methodName: 'echo', args: { text: 'hi' } };

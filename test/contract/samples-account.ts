@@ -3,7 +3,7 @@ import type { RouteId } from '@mcp-valet/shared';
 import { maskedUser, newAudit, newKey, newServer, newUser } from './make.ts';
 import { type Samples, type Stage, unique } from './stage.ts';
 
-type Nouns = 'servers' | 'users' | 'keys' | 'accounts' | 'audit' | 'system';
+type Nouns = 'servers' | 'users' | 'keys' | 'accounts' | 'audit' | 'settings' | 'system';
 
 const nowhere = 'nothing-here';
 
@@ -140,6 +140,16 @@ export const accountSamples: Pick<Samples, Extract<RouteId, `${Nouns}.${string}`
     invalid: { query: { cursor: '' }, path: 'cursor' },
     add: async ({ rig }) => (await rig.manage('POST', '/api/accounts', { name: unique('account') })).accountId,
     idOf: 'accountId',
+  },
+  'settings.get': { valid: () => ({}) },
+  'settings.update': {
+    valid: () => ({
+      body: { redirectUris: [`https://app.example.com/${unique('done')}`], webhookUrl: 'http://127.0.0.1:9/webhook' },
+    }),
+    invalid: {
+      body: { redirectUris: ['https://app.example.com/done', 'http://app.example.com/done'] },
+      path: 'redirectUris.1',
+    },
   },
   'system.health': { valid: () => ({}) },
   'system.healthz': { valid: () => ({}) },

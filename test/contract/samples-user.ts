@@ -1,6 +1,6 @@
 // Samples of what users have and do: connectors to reach, credentials and secrets, calls.
 import type { RouteId } from '@mcp-valet/shared';
-import { maskedUser, newCall, newConnector, newCredential } from './make.ts';
+import { maskedUser, newCall, newConnector, newCredential, newLink, newOAuthConnector } from './make.ts';
 import { type Samples, type Stage, unique } from './stage.ts';
 
 type Nouns = 'secrets' | 'tools' | 'connectors' | 'credentials' | 'calls';
@@ -140,16 +140,16 @@ export const userSamples: Pick<Samples, Extract<RouteId, `${Nouns}.${string}`>> 
     masked: { connector: { foreign: foreignConnector, missing: missingConnector } },
   },
   'credentials.create': {
-    valid: () => ({
+    valid: async (stage) => ({
       body: {
         userId: 'alice',
-        connectorId: 'demo',
-        authenticationType: 'secrets',
+        connectorId: await newOAuthConnector(stage),
+        authenticationType: 'oauth2',
         fields: { TOKEN: unique('value') },
         credentialId: unique('cred'),
       },
     }),
-    invalid: { body: { connectorId: 'demo', authenticationType: 'oauth2' }, path: 'authenticationType' },
+    invalid: { body: { connectorId: 'demo', authenticationType: 'password' }, path: 'authenticationType' },
     masked: {
       user: {
         foreign: ({ other }) => ({
@@ -172,6 +172,31 @@ export const userSamples: Pick<Samples, Extract<RouteId, `${Nouns}.${string}`>> 
     othersUser: {
       wire: () => ({ body: { userId: 'bob', connectorId: 'demo', authenticationType: 'secrets' } }),
       status: 403,
+    },
+  },
+  'credentials.connect': {
+    valid: async (stage) => ({ params: { credentialId: await newCredential(stage) } }),
+    invalid: { body: { redirectUri: '' }, path: 'redirectUri' },
+    masked: { credential: { foreign: foreignCredential, missing: missingCredential } },
+    own: ({ home }) => ({ params: { credentialId: home.alice.credentialId } }),
+    othersUser: { wire: ({ home }) => ({ params: { credentialId: home.bob.credentialId } }), status: 404 },
+  },
+  'credentials.ticket': {
+    valid: async (stage) => ({ body: { connectUrl: await newLink(stage), userId: 'alice' } }),
+    invalid: { body: { connectUrl: '', userId: 'alice' }, path: 'connectUrl' },
+    masked: {
+      user: {
+        foreign: async (stage) => ({ body: { connectUrl: await newLink(stage), userId: stage.other.alice.userId } }),
+        missing: async (stage) => ({ body: { connectUrl: await newLink(stage), userId: noUser } }),
+      },
+      link: {
+        foreign: async (stage) => ({
+          body: { connectUrl: await newLink(stage, stage.other.admin), userId: 'alice' },
+        }),
+        missing: async (stage) => ({
+          body: { connectUrl: (await newLink(stage)).replace(/.{43}$/, 'A'.repeat(43)), userId: 'alice' },
+        }),
+      },
     },
   },
   'credentials.list': {

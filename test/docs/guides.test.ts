@@ -1,9 +1,12 @@
 // The guides are true: their blocks run, one after another as a reader runs them, against a real gateway and a third-party MCP server, and
 // print what the page shows. Each page has an account of its own; the page about accounts has the operator's.
+import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { startEverything } from '../../examples/quickstart/src/processes.ts';
 import { read, root } from '../repo/workspace.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
+import { type CatalogueFile, writeCatalogue } from '../upstreams/stdio-catalogue-file.ts';
 import { type Block, blocksOf, markdownFiles } from './markdown.ts';
 import { type Printed, patternOf, runModules, runShell, tidy } from './run-blocks.ts';
 
@@ -12,10 +15,12 @@ const operatorPage = 'docs/guides/users-and-keys.md';
 const pages = markdownFiles().filter((file) => file.startsWith('docs/') && runnable(file).length > 0);
 
 let rig: Rig;
+let catalogue: CatalogueFile;
 let upstream: Awaited<ReturnType<typeof startEverything>>;
 beforeAll(async () => {
+  catalogue = writeCatalogue(shownCatalogue());
   [rig, upstream] = await Promise.all([
-    startRig({ env: { VALET_ALLOWED_UPSTREAM_CIDRS: '127.0.0.0/8' } }),
+    startRig({ env: { VALET_ALLOWED_UPSTREAM_CIDRS: '127.0.0.0/8', VALET_STDIO_CATALOG: catalogue.file } }),
     startEverything(),
   ]);
   await warmUp();
@@ -23,7 +28,20 @@ beforeAll(async () => {
 afterAll(async () => {
   await rig?.close();
   await upstream?.stop();
+  catalogue?.remove();
 });
+
+/** The catalogue that the guide shows, with the places where this machine has what it names. */
+function shownCatalogue(): Record<string, unknown> {
+  const block = blocksOf(read('docs/guides/stdio-servers.md')).find(({ role }) => role === 'catalogue');
+  const name = '@modelcontextprotocol/server-everything';
+  const installed = dirname(createRequire(import.meta.url).resolve(`${name}/package.json`));
+  const code = (block?.code ?? '')
+    .replace('/usr/bin/node', process.execPath)
+    .replace(`/opt/mcp/node_modules/${name}`, installed)
+    .replace('/opt/mcp', root.replace(/\/$/, ''));
+  return JSON.parse(code) as Record<string, unknown>;
+}
 
 /** The first call loads code on both sides, which on a busy machine can take longer than the gateway waits for an upstream's first word. */
 async function warmUp(): Promise<void> {
@@ -85,7 +103,7 @@ const asShown = (text: string): string =>
 
 it('every guide holds something to run', () => {
   const guides = markdownFiles().filter((file) => file.startsWith('docs/guides/'));
-  expect(guides).toHaveLength(7);
+  expect(guides).toHaveLength(11);
   expect(guides.filter((file) => !pages.includes(file))).toEqual([]);
 });
 

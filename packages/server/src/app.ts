@@ -4,22 +4,29 @@ import { performance } from 'node:perf_hooks';
 import Fastify, { type FastifyInstance, LogController } from 'fastify';
 import type { DestinationStream } from 'pino';
 import { createKeyUse } from './api-keys/use.ts';
-import { createTrail } from './audit/record.ts';
+import { createTrail, recordEvent } from './audit/record.ts';
 import { bootstrap } from './bootstrap.ts';
 import { createJournal } from './calls/journal.ts';
 import type { Config } from './config.ts';
+import { createRestCarrier } from './connectors/backends/http.ts';
 import { RawCarrier } from './connectors/backends/mcp-http-raw.ts';
 import { createSdkCarrier } from './connectors/backends/mcp-http-sdk.ts';
-import { createEgress } from './connectors/egress.ts';
+import { createStdioCarrier } from './connectors/backends/mcp-stdio.ts';
+import { createDocumentSource } from './connectors/documents.ts';
+import { createEgress, type LookupFn } from './connectors/egress.ts';
+import { readStdioCatalog } from './connectors/stdio-catalog.ts';
 import { createUpstreams } from './connectors/upstreams.ts';
 import type { Parts } from './context.ts';
+import { sweepExpiring } from './credentials/oauth/expiry.ts';
+import { createRefresher, type RunningRefresher } from './credentials/oauth/refresh.ts';
 import { Vault } from './credentials/vault.ts';
 import { openKeyring } from './crypto/keyring.ts';
 import { masterKeySource } from './crypto/master-key.ts';
-import { type Database, openDatabase } from './db/client.ts';
+import { openDatabase } from './db/client.ts';
 import { keyringStore } from './db/keyring-store.ts';
 import { migrate } from './db/migrate.ts';
 import { bindContract } from './http/bind-contract.ts';
+import { connectRoutes } from './http/connect-routes.ts';
 import { replyBrokenHttp, replyRouterError } from './http/framework-errors.ts';
 import { installGuards } from './http/guards.ts';
 import { createHandlers } from './http/handlers.ts';
@@ -35,12 +42,15 @@ import { mcpEndpoints } from './mcp/endpoint.ts';
 import { createSdkLane } from './mcp/sdk-lane.ts';
 import { createLimits } from './rate-limits/take.ts';
 import { version } from './version.ts';
+import { startWebhooks, type Webhooks } from './webhooks/deliver.ts';
 
 export interface GatewayOptions {
   /** Where log lines go; standard output by default. */
   logDestination?: DestinationStream;
   /** Tests only: answers every request that the other lane could answer too in this lane. */
   forceLane?: 'direct' | 'sdk';
+  /** Tests only: stands in for name resolution, as whoever controls a zone would. */
+  lookup?: LookupFn;
   /** Tests only: management replies that do not match the contract are errors. */
   checkReplies?: boolean;
 }
@@ -142,6 +152,7 @@ function followChanges(parts: Parts): void {
     }
     if (noun === 'user') parts.vault.forget(id);
     if (noun !== 'user' && noun !== 'connectors') return;
+    if (noun === 'connectors') parts.carriers.connectorsChanged(id);
     // Versions in the keys keep a stale entry from being used; this ends what it still holds open.
     parts.carriers
       .forget((key) => (JSON.parse(key) as unknown[]).slice(0, 2).includes(id))
@@ -151,12 +162,14 @@ function followChanges(parts: Parts): void {
   });
 }
 
-async function closeAll(
-  app: FastifyInstance,
-  parts: Parts,
-  sdkLane: { close(): Promise<void> },
-  db: Database,
-): Promise<void> {
+interface Running {
+  sdkLane: { close(): Promise<void> };
+  refresher: RunningRefresher;
+  webhooks: Webhooks;
+}
+
+async function closeAll(app: FastifyInstance, parts: Parts, running: Running): Promise<void> {
+  const { sdkLane, refresher, webhooks } = running;
   // Streams first: Fastify waits for them otherwise.
   await sdkLane.close();
   let timer: NodeJS.Timeout | undefined;
@@ -172,12 +185,14 @@ async function closeAll(
   clearInterval(sweep);
   clearTimeout(timer);
   await parts.carriers.close();
+  // A refresh token that is on its way may be spent: what comes back must be stored.
+  await Promise.all([refresher.close(), webhooks.stop()]);
   await parts.egress.close();
   await parts.journal.close();
   await parts.trail.close();
   await parts.keyUse.close();
   parts.directory.close();
-  await db.close();
+  await parts.db.close();
 }
 
 /** A gateway that is ready but does not listen yet. */
@@ -185,18 +200,25 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
   // A copy of our own: with port 0 the public URL is known only after `listen`.
   const config = { ...given };
   const log = createLog(config, options.logDestination);
+  const stdioCatalog = await readStdioCatalog(config.stdioCatalogFile);
   const { db, keyring, first, generatedMasterKeyFile, warnings } = await openStores(config);
   const app = newApp(config, log);
   const denied = deniedTargets(config);
-  const egress = createEgress({ allowedCidrs: config.allowedUpstreamCidrs, denied });
+  const egress = createEgress({
+    allowedCidrs: config.allowedUpstreamCidrs,
+    denied,
+    ...(options.lookup && { lookup: options.lookup }),
+  });
   const clientInfo = { name: 'MCP Valet', version };
   const maxBytes = config.limits.resultBytes;
   const directory = createDirectory(db);
   const vault = new Vault({ keyring, now: () => performance.now() });
-  const carriers = createUpstreams(
-    new RawCarrier({ egress, maxBytes, clientInfo }),
-    createSdkCarrier({ egress, maxBytes, clientInfo }),
-  );
+  const carriers = createUpstreams({
+    raw: new RawCarrier({ egress, maxBytes, clientInfo }),
+    sdk: createSdkCarrier({ egress, maxBytes, clientInfo }),
+    stdio: createStdioCarrier({ catalog: stdioCatalog, clientInfo, log, sandbox: config.stdioSandbox }),
+    rest: createRestCarrier({ egress, load: createDocumentSource(db), maxBytes, clientInfo }),
+  });
   const trail = createTrail({ db, log, now: () => performance.now() });
   const journal = createJournal({
     db,
@@ -205,6 +227,10 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
       void trail.refused({ accountId, actor: null, action: 'call.late_outcome', outcome: 'failed', target: callId }),
   });
   const limits = await createLimits(app, config, () => performance.now());
+  const refresher = createRefresher(
+    { config, db, egress, keyring, vault, log },
+    { record: (tx, event) => recordEvent(tx, event) },
+  );
   const parts: Parts = {
     config,
     db,
@@ -215,6 +241,8 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
     keyUse: createKeyUse({ db, log }),
     carriers,
     upstreams: createConnectorViews(directory, carriers, vault),
+    stdioCatalog,
+    refresher,
     journal,
     trail,
     limits,
@@ -233,7 +261,9 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
   });
   bindContract(app, parts, handlers, { checkReplies: options.checkReplies ?? false });
   const sdkLane = createSdkLane(parts);
+  const webhooks = startWebhooks(parts, { sweeps: [() => sweepExpiring(parts)] });
   await app.register(toolCallEndpoint(parts));
+  await app.register(connectRoutes(parts));
   await app.register(mcpEndpoints(parts, sdkLane, options.forceLane));
   await app.ready();
 
@@ -252,6 +282,6 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
       if (config.port === 0 && new URL(config.publicUrl).port === '0') config.publicUrl = url;
       return url;
     },
-    close: () => (closing ??= closeAll(app, parts, sdkLane, db)),
+    close: () => (closing ??= closeAll(app, parts, { sdkLane, refresher, webhooks })),
   };
 }

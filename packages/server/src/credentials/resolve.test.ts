@@ -19,7 +19,7 @@ const credential = (id: string, more: Partial<CredentialRecord> & { names?: stri
   }) as unknown as CredentialRecord;
 
 function chosen(of: ConnectorRecord, own: CredentialRecord[], wish: CredentialWish = {}): string {
-  const choice = resolveCredential(of, own, wish);
+  const choice = resolveCredential(of, own, [], wish);
   return choice.kind === 'use' || choice.kind === 'reauth' ? `${choice.kind} ${choice.credential.id}` : choice.kind;
 }
 const needsToken = connector(['TOKEN']);
@@ -78,5 +78,47 @@ describe('a credential that is not ready', () => {
   it('is used while it only expires soon or its upstream is away', () => {
     expect(chosen(needsToken, [credential('a', { status: 'expiring' })])).toBe('use a');
     expect(chosen(needsToken, [credential('a', { status: 'unreachable' })])).toBe('use a');
+  });
+});
+
+describe('a shared credential', () => {
+  const lending = { ...needsToken, allowShared: true };
+  const lent = [credential('s', { userId: 'other', shared: true })];
+  const with_ = (
+    of: ConnectorRecord,
+    own: CredentialRecord[],
+    shared: CredentialRecord[],
+    wish: CredentialWish = {},
+  ) => {
+    const choice = resolveCredential(of, own, shared, wish);
+    return choice.kind === 'use' || choice.kind === 'reauth' ? `${choice.kind} ${choice.credential.id}` : choice.kind;
+  };
+
+  it('serves who has none, where the connector allows it', () => {
+    expect(with_(lending, [], lent)).toBe('use s');
+    expect(with_(needsToken, [], lent)).toBe('missing');
+    expect(with_(lending, [], lent, { argument: 's' })).toBe('use s');
+    expect(with_(needsToken, [], lent, { argument: 's' })).toBe('missing');
+  });
+
+  it('never stands in for an own one, however bad that is', () => {
+    expect(with_(lending, [credential('a')], lent)).toBe('use a');
+    expect(with_(lending, [credential('a', { status: 'reauth_required' })], lent)).toBe('reauth a');
+    expect(with_(lending, [credential('a', { status: 'pending' })], lent)).toBe('missing');
+    expect(with_(lending, [credential('a'), credential('b')], lent)).toBe('missing');
+  });
+
+  it('is not used when it is not marked as shared, or when there are several and none is the default', () => {
+    expect(with_(lending, [], [credential('s', { userId: 'other', shared: false })])).toBe('missing');
+    const second = credential('t', { userId: 'third', shared: true });
+    expect(with_(lending, [], [...lent, second])).toBe('missing');
+    expect(with_(lending, [], [...lent, { ...second, isDefault: true }])).toBe('use t');
+  });
+
+  it('does not make a connector that needs nothing run without one', () => {
+    expect(with_({ ...connector(), allowShared: true }, [], lent)).toBe('use s');
+    expect(with_({ ...connector(), allowShared: true }, [], [...lent, credential('t', { shared: true })])).toBe(
+      'missing',
+    );
   });
 });

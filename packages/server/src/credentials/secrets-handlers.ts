@@ -4,7 +4,7 @@ import { getConnector } from '../connectors/store.ts';
 import type { Ctx, Handler } from '../context.ts';
 import { notFound } from '../refusal.ts';
 import { getNamedUser } from '../users/store.ts';
-import { deleteSecret, listSecrets, type SecretOwner, type SecretRow, setSecret } from './store.ts';
+import { deleteSecret, listSecrets, refuseReserved, type SecretOwner, type SecretRow, setSecret } from './store.ts';
 
 type Routes = Contract['secrets'];
 
@@ -38,6 +38,7 @@ const set: Handler<Routes['set']> = async ({ body }, ctx) => {
 const remove: Handler<Routes['delete']> = async ({ body }, ctx) => {
   ctx.note({ target: `${body.serverName}/${body.secretName}` });
   const owner = await ownerOf(ctx, body);
+  refuseReserved({ [body.secretName]: true });
   ctx.note({ target: `${body.serverName}/${body.secretName}`, userId: owner.userId });
   if (!(await deleteSecret(ctx.db, owner, body.secretName))) throw notFound('Secret', 'secret_not_found');
   ctx.changed(`user:${owner.userId}`);

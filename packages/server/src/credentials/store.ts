@@ -1,6 +1,7 @@
 // Where credentials and their sealed secrets live. Values come in, are sealed here and never read back: no function returns one.
 // Changes of one user's credentials happen one after another: each begins by holding the user's row.
-import { and, count, eq, ne, sql } from 'drizzle-orm';
+import { isOAuthSecret, oauthSecrets } from '@mcp-valet/shared';
+import { and, count, eq, inArray, ne, sql } from 'drizzle-orm';
 import { getConnector } from '../connectors/store.ts';
 import { isUniqueViolation } from '../db/errors.ts';
 import { credentials, secrets } from '../db/schema.ts';
@@ -8,6 +9,7 @@ import type { Db } from '../db/scope.ts';
 import { newId } from '../ids.ts';
 import { notFound, Refusal } from '../refusal.ts';
 import { lockUser } from '../users/store.ts';
+import { addStatusChange } from '../webhooks/store.ts';
 import { type CredentialRow, secretNamesOf } from './find.ts';
 import type { Vault } from './vault.ts';
 
@@ -17,12 +19,13 @@ export interface NewCredential {
   accountId: string;
   userId: string;
   connectorId: string;
-  authenticationType: 'api_key' | 'secrets';
+  authenticationType: CredentialRow['type'];
   /** Chosen by the caller; unique in the account. */
   credentialId?: string | undefined;
   fields: Readonly<Record<string, string>>;
   label?: string | null | undefined;
   isDefault?: boolean | undefined;
+  shared?: boolean | undefined;
 }
 
 /** As many as one request may set, and as many as a connector may name: each is opened on every call. */
@@ -35,6 +38,7 @@ const ofConnector = (accountId: string, userId: string, connectorId: string) =>
 /** Stores a credential and seals its fields. The user's first one for the connector is its default unless told otherwise. */
 export async function createCredential(tx: Db, vault: Vault, wanted: NewCredential): Promise<CredentialRow> {
   const { accountId, userId, connectorId } = wanted;
+  refuseReserved(wanted.fields);
   await getConnector(tx, accountId, connectorId);
   await lockUser(tx, accountId, userId);
   const [counted] = await tx
@@ -51,11 +55,21 @@ export async function createCredential(tx: Db, vault: Vault, wanted: NewCredenti
     connectorId,
     type: wanted.authenticationType,
     label: wanted.label ?? null,
-    status: 'valid',
+    status: 'pending',
     isDefault,
+    shared: wanted.shared ?? false,
   });
   await sealFields(tx, vault, row, wanted.fields);
-  return settle(tx, row, { bump: false });
+  return settle(tx, row, { isChange: false, isRenewed: true });
+}
+
+/** Tokens get in by a sign-in or as `tokens`, never as a field: their status, scopes and end would be somebody else's. */
+export function refuseReserved(fields: Readonly<Record<string, unknown>>): void {
+  const name = Object.keys(fields).find(isOAuthSecret);
+  if (name === undefined) return;
+  throw new Refusal('INVALID_REQUEST', `The secret name ${name} is reserved for the gateway`, {
+    reason: 'reserved_secret_name',
+  });
 }
 
 async function insertCredential(tx: Db, values: typeof credentials.$inferInsert): Promise<CredentialRow> {
@@ -121,23 +135,73 @@ async function sealFields(
 }
 
 /**
- * Brings status and version in line with the secrets: `pending` while one that the connector names is missing. A grant that ended
- * (`reauth_required`) becomes valid by new values, which is what was asked of the user.
+ * Brings status and version in line with the secrets: `pending` while one that is needed is missing. A grant that ended
+ * (`reauth_required`) becomes valid by new values only, which is what was asked of the user.
  */
-async function settle(tx: Db, row: CredentialRow, { bump }: { bump: boolean }): Promise<CredentialRow> {
+async function settle(
+  tx: Db,
+  row: CredentialRow,
+  { isChange, isRenewed }: { isChange: boolean; isRenewed: boolean },
+): Promise<CredentialRow> {
   const connector = await getConnector(tx, row.accountId, row.connectorId);
   const names = new Set((await secretNamesOf(tx, row.accountId, [row.id])).get(row.id));
-  const status = connector.secretNames.every((name) => names.has(name)) ? ('valid' as const) : ('pending' as const);
-  const changes = bump ? { status, version: sql`${credentials.version} + 1`, updatedAt: sql`now()` } : { status };
+  const needed = row.type === 'oauth2' ? [oauthSecrets.access, ...connector.secretNames] : connector.secretNames;
+  const isComplete = needed.every((name) => names.has(name));
+  const keeps = !isRenewed && row.status !== 'pending';
+  const status = !isComplete ? ('pending' as const) : keeps ? row.status : ('valid' as const);
+  const changes = isChange ? { status, version: sql`${credentials.version} + 1`, updatedAt: sql`now()` } : { status };
   const [settled] = await tx.update(credentials).set(changes).where(one(row.accountId, row.id)).returning();
   if (settled === undefined) throw notFound('Credential');
+  if (isChange) {
+    const { accountId, userId, connectorId, id: credentialId } = row;
+    await addStatusChange(tx, { accountId, userId, connectorId, credentialId, status, previousStatus: row.status });
+  }
   return settled;
+}
+
+/** What a provider granted, or a backend deposited. */
+export interface NewGrant {
+  accessToken: string;
+  refreshToken?: string | undefined;
+  idToken?: string | undefined;
+  /** Seconds that the access token lives. */
+  expiresIn?: number | undefined;
+  scopes?: readonly string[] | undefined;
+  /** Who it belongs to at the provider; null: it did not say. */
+  subject: string | null;
+}
+
+/** Stores a grant in place of what the credential held. What the new one has not got is gone too: it belonged to the old one. */
+export async function storeGrant(tx: Db, vault: Vault, row: CredentialRow, grant: NewGrant): Promise<CredentialRow> {
+  await lockUser(tx, row.accountId, row.userId);
+  const tokens = {
+    [oauthSecrets.access]: grant.accessToken,
+    ...(grant.refreshToken !== undefined && { [oauthSecrets.refresh]: grant.refreshToken }),
+    ...(grant.idToken !== undefined && { [oauthSecrets.id]: grant.idToken }),
+  };
+  const stale = Object.values(oauthSecrets).filter((name) => !(name in tokens));
+  const ours = and(eq(secrets.accountId, row.accountId), eq(secrets.credentialId, row.id));
+  if (stale.length > 0) await tx.delete(secrets).where(and(ours, inArray(secrets.name, stale)));
+  await sealFields(tx, vault, row, tokens);
+  const { expiresIn, scopes, subject } = grant;
+  await tx
+    .update(credentials)
+    .set({
+      scopes: scopes === undefined ? null : [...scopes],
+      subject,
+      tokenExpiresAt: expiresIn === undefined ? null : sql`clock_timestamp() + ${expiresIn} * interval '1 second'`,
+      refreshLeaseUntil: null,
+      lastError: null,
+    })
+    .where(one(row.accountId, row.id));
+  return settle(tx, row, { isChange: true, isRenewed: true });
 }
 
 export interface CredentialChanges {
   label?: string | null | undefined;
   isDefault?: boolean | undefined;
   fields?: Readonly<Record<string, string>> | undefined;
+  shared?: boolean | undefined;
 }
 
 /** Sets the named secrets and keeps the others. */
@@ -148,15 +212,19 @@ export async function updateCredential(
   changes: CredentialChanges,
 ): Promise<CredentialRow> {
   const { accountId } = row;
+  const fields = changes.fields ?? {};
+  refuseReserved(fields);
   await lockUser(tx, accountId, row.userId);
   if (changes.isDefault === true) await clearOtherDefault(tx, row, row.id);
-  await sealFields(tx, vault, row, changes.fields ?? {});
+  await sealFields(tx, vault, row, fields);
   const set = {
     ...(changes.label !== undefined && { label: changes.label }),
     ...(changes.isDefault !== undefined && { isDefault: changes.isDefault }),
+    ...(changes.shared !== undefined && { shared: changes.shared }),
   };
   if (Object.keys(set).length > 0) await tx.update(credentials).set(set).where(one(accountId, row.id));
-  return settle(tx, row, { bump: true });
+  // A field beside an oauth2 grant does not bring the grant back.
+  return settle(tx, row, { isChange: true, isRenewed: row.type !== 'oauth2' && Object.keys(fields).length > 0 });
 }
 
 /** Deletes the credential with its secrets. Nothing else becomes the default: a call must not move to another account by itself. */
@@ -226,7 +294,7 @@ export async function deleteSecret(tx: Db, owner: SecretOwner, name: string): Pr
     .where(and(eq(secrets.accountId, owner.accountId), eq(secrets.credentialId, row.id), eq(secrets.name, name)))
     .returning({ name: secrets.name });
   if (gone.length === 0) return false;
-  await settle(tx, row, { bump: true });
+  await settle(tx, row, { isChange: true, isRenewed: false });
   return true;
 }
 
@@ -244,4 +312,13 @@ export async function listSecrets(tx: Db, owner: SecretOwner): Promise<SecretRow
     .from(secrets)
     .where(and(eq(secrets.accountId, owner.accountId), eq(secrets.credentialId, row.id)))
     .orderBy(sql`${secrets.name} collate "C"`);
+}
+
+/** The user's credentials for one connector, oldest first. */
+export async function listOwnCredentials(tx: Db, owner: SecretOwner): Promise<CredentialRow[]> {
+  return tx
+    .select()
+    .from(credentials)
+    .where(ofConnector(owner.accountId, owner.userId, owner.connectorId))
+    .orderBy(credentials.createdAt, credentials.id);
 }

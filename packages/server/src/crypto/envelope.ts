@@ -22,16 +22,25 @@ export class SealError extends Error {
  * Text that is not well-formed is refused, since UTF-8 would silently turn two different strings into one.
  */
 export function encodeAad(items: readonly (string | Uint8Array)[]): Buffer {
-  const parts: Uint8Array[] = [];
+  let total = 0;
   for (const item of items) {
     if (typeof item === 'string' && /\p{Surrogate}/u.test(item))
       throw new SealError('Associated data must be well-formed text.');
-    const bytes = typeof item === 'string' ? Buffer.from(item, 'utf8') : item;
-    const length = Buffer.allocUnsafe(4);
-    length.writeUInt32BE(bytes.length);
-    parts.push(length, bytes);
+    total += 4 + (typeof item === 'string' ? Buffer.byteLength(item, 'utf8') : item.length);
   }
-  return Buffer.concat(parts);
+  const encoded = Buffer.allocUnsafe(total);
+  let at = 0;
+  for (const item of items) {
+    let length: number;
+    if (typeof item === 'string') length = encoded.write(item, at + 4, 'utf8');
+    else {
+      encoded.set(item, at + 4);
+      length = item.length;
+    }
+    encoded.writeUInt32BE(length, at);
+    at += 4 + length;
+  }
+  return encoded;
 }
 
 export function seal(key: Uint8Array, keyId: Uint8Array, plaintext: Uint8Array, aad: Uint8Array): Buffer {

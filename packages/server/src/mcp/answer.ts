@@ -27,7 +27,8 @@ export function resultAnswer(result: Record<string, unknown>, upstreamStatus?: n
   return { result, error: null, outcome, keep: 'done' };
 }
 
-function ofRefusal(refusal: Refusal): Answer {
+/** A refusal as the answer of a call that had an intent. */
+export function ofRefusal(refusal: Refusal): Answer {
   const isUnknown = refusal.executed === 'unknown';
   const isConnect = refusal.code === 'CREDENTIALS_REQUIRED' || refusal.code === 'REAUTH_REQUIRED';
   return {
@@ -120,13 +121,17 @@ function refusalOf(failure: UpstreamFailure, call: UserCall, connectorId: string
   const reason = `upstream_${failure.kind}`;
   switch (failure.kind) {
     case 'unreachable':
-      return new Refusal('UPSTREAM_UNREACHABLE', 'Upstream unreachable', {
+      return new Refusal('UPSTREAM_UNREACHABLE', failure.words ?? 'Upstream unreachable', {
         reason,
         executed,
+        retryAfterMs,
         word: 'upstream_unreachable',
       });
     case 'timeout':
-      return new Refusal('UPSTREAM_TIMEOUT', `Upstream timed out after ${waitedMs(clock)} ms`, { reason, executed });
+      return new Refusal('UPSTREAM_TIMEOUT', failure.words ?? `Upstream timed out after ${waitedMs(clock)} ms`, {
+        reason,
+        executed,
+      });
     case 'unauthorized':
       return new Refusal(
         'REAUTH_REQUIRED',
@@ -139,7 +144,7 @@ function refusalOf(failure: UpstreamFailure, call: UserCall, connectorId: string
     case 'forbidden':
       return new Refusal('UPSTREAM_ERROR', 'Upstream refused access', { reason, executed });
     case 'rate_limited':
-      return new Refusal('UPSTREAM_ERROR', 'Upstream limits requests', {
+      return new Refusal('UPSTREAM_ERROR', failure.words ?? 'Upstream limits requests', {
         reason,
         executed,
         retryAfterMs: retryAfterMs ?? 1000,
@@ -151,7 +156,7 @@ function refusalOf(failure: UpstreamFailure, call: UserCall, connectorId: string
         executed,
       });
     default:
-      return new Refusal('UPSTREAM_ERROR', 'Upstream failed', { reason, executed, retryAfterMs });
+      return new Refusal('UPSTREAM_ERROR', failure.words ?? 'Upstream failed', { reason, executed, retryAfterMs });
   }
 }
 

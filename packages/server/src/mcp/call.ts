@@ -4,9 +4,10 @@
 // idempotency key, and every intent gets an outcome. A tool never fetches a secret: it is handed an upstream that was opened for it.
 import { metaKeys } from '@mcp-valet/shared';
 import { redactText } from '../audit/redact.ts';
-import type { Upstream } from '../connectors/backend.ts';
+import { type Upstream, UpstreamFailure } from '../connectors/backend.ts';
 import { openUpstream } from '../connectors/forward.ts';
 import { findDataKey } from '../credentials/find-data-key.ts';
+import type { CredentialChoice } from '../credentials/resolve.ts';
 import type { CallIntent, CallOutcome, ClaimPlace, StandingClaim } from '../db/hot-path.ts';
 import type { ConnectorRecord, CredentialRecord } from '../identity/records.ts';
 import { newId } from '../ids.ts';
@@ -17,6 +18,7 @@ import { type Answer, answerOfFailure, decodeAnswer, encodeAnswer } from './answ
 import { resolveCaller, rulesOf } from './caller.ts';
 import { chooseCredential } from './catalog.ts';
 import { startClock } from './clock.ts';
+import { type ConnectDialog, isForWantOfCredential, offerConnect, waitForCredential } from './connect.ts';
 import { canonicalJson, type RpcError } from './jsonrpc.ts';
 import type { CallRequest, UserCall } from './request.ts';
 import { noteEvent } from './trail.ts';
@@ -27,8 +29,8 @@ export interface Step {
   label: string;
   /** What it touches; null for meta tools that touch no connector. */
   target: { connector: ConnectorRecord; action?: string } | null;
-  /** Where what is hidden must look like what does not exist: thrown instead of the refusal. The trail hears the refusal all the same. */
-  hiddenAs?: RpcError | undefined;
+  /** Where what is hidden must look like what does not exist: made and thrown instead of the refusal. The trail hears the refusal all the same. */
+  hiddenAs?: (() => RpcError) | undefined;
   /** What the caller sent: digested, never stored. */
   input: unknown;
   /** Whose credential it needs; `none` for steps that send nothing. */
@@ -36,6 +38,8 @@ export interface Step {
   /** Reads only our own data: one complete row instead of intent and outcome. */
   isLocalRead: boolean;
   timeoutMs: number;
+  /** How the user can be asked to connect an account, where the caller's era has a way. */
+  dialog?: ConnectDialog | undefined;
   run(upstream: Upstream | null, signal: AbortSignal, call: UserCall): Promise<Answer>;
 }
 
@@ -70,7 +74,7 @@ export async function runCall(
     const refused = decideStep(call, step);
     if (refused !== undefined) {
       await recordRefused(call, step, refused);
-      throw step.hiddenAs ?? refused;
+      throw step.hiddenAs?.() ?? refused;
     }
     return { call, answer: step.isLocalRead ? await runLocal(call, step) : await runJournaled(call, step) };
   } finally {
@@ -159,7 +163,8 @@ async function runJournaled(call: UserCall, step: Step): Promise<Answer> {
   const scope = call.server?.id ?? (call.lane === 'rest' ? 'rest' : 'mcp');
   const place: ClaimPlace | undefined =
     idempotencyKey === undefined ? undefined : { user: call.user.record.id, scope, key: idempotencyKey };
-  const credential = await pickCredential(call, step);
+  const choice = await pickCredential(call, step);
+  const credential = usable(call, step, choice);
   if (credential !== null && !(credential instanceof Refusal)) intent.credentialId = credential.id;
   if (place !== undefined) {
     const fingerprint = parts.keyring.digest(
@@ -179,7 +184,7 @@ async function runJournaled(call: UserCall, step: Step): Promise<Answer> {
     if (credential instanceof Refusal) throw credential;
     answer = await runStep(call, step, credential, clock.signal);
   } catch (error) {
-    answer = answerOfFailure(error, call, step.target?.connector.id, clock);
+    answer = await connectable(call, step, choice, answerOfFailure(error, call, step.target?.connector.id, clock));
   } finally {
     clock.stop();
     const settled = answer ?? answerOfFailure(undefined, call, step.target?.connector.id, clock);
@@ -200,32 +205,45 @@ async function runStep(
   credential: CredentialRecord | null,
   signal: AbortSignal,
 ): Promise<Answer> {
-  if (step.target === null || step.credential.use === 'none') return step.run(null, signal, call);
-  const upstream = await openUpstream(
-    call.parts.vault,
-    step.target.connector,
-    call.user.record,
-    credential,
-    call.session,
-  );
-  return step.run(upstream, signal, call);
+  const { target } = step;
+  if (target === null || step.credential.use === 'none') return step.run(null, signal, call);
+  const { parts, session, user } = call;
+  const attempt = async (used: CredentialRecord | null): Promise<Answer> =>
+    step.run(await openUpstream(parts.vault, target.connector, user.record, used, session), signal, call);
+  try {
+    return await attempt(credential);
+  } catch (error) {
+    // The upstream refused the token before anything ran: renewed once, sent once more, inside the same deadline and row.
+    const isRefused = error instanceof UpstreamFailure && error.kind === 'unauthorized';
+    if (!isRefused || credential?.type !== 'oauth2') throw error;
+    return attempt(await parts.refresher.refreshNow(credential, target.connector, signal));
+  }
 }
 
-/** The credential that the call will use, null when it needs none, or why there is none. Chosen before the intent, which names it. */
-async function pickCredential(call: UserCall, step: Step): Promise<CredentialRecord | Refusal | null> {
-  if (step.target === null || step.credential.use === 'none') return null;
+/** The credential that the call will use, its access token good for a while. Chosen before the intent, which names it. */
+async function pickCredential(call: UserCall, step: Step): Promise<CredentialChoice> {
+  if (step.target === null || step.credential.use === 'none') return { kind: 'none' };
   const { connector } = step.target;
-  const choice = await chooseCredential(call, connector, step.credential.argument);
-  switch (choice.kind) {
-    case 'use':
-      return choice.credential;
-    case 'none':
-      return null;
-    case 'missing':
-      return noCredentials(call, connector);
-    case 'reauth':
-      return reauth(call, connector);
-  }
+  const { argument } = step.credential;
+  if (step.dialog?.reply?.action === 'accept') await waitForCredential(call, connector, argument);
+  const choice = await chooseCredential(call, connector, argument);
+  if (choice.kind !== 'use' || choice.credential.type !== 'oauth2') return choice;
+  const credential = await call.parts.refresher.ensureFresh(choice.credential, connector, call.signal);
+  return { kind: credential.status === 'reauth_required' ? 'reauth' : 'use', credential };
+}
+
+/** The credential, null when none is needed, or why there is none. */
+function usable(call: UserCall, step: Step, choice: CredentialChoice): CredentialRecord | Refusal | null {
+  if (choice.kind === 'use') return choice.credential;
+  if (step.target === null || choice.kind === 'none') return null;
+  return choice.kind === 'missing' ? noCredentials(call, step.target.connector) : reauth(call, step.target.connector);
+}
+
+/** A refusal for want of a credential comes with the link that ends the want. */
+async function connectable(call: UserCall, step: Step, choice: CredentialChoice, answer: Answer): Promise<Answer> {
+  if (step.target === null || !isForWantOfCredential(answer.error)) return answer;
+  const credential = choice.kind === 'none' ? undefined : choice.credential;
+  return offerConnect(call, answer.error, step.target.connector, credential, step.dialog);
 }
 
 async function sealed(
@@ -238,7 +256,9 @@ async function sealed(
   const bytes = encodeAnswer(answer);
   if (bytes === undefined) return undefined;
   const { accountId } = call.principal;
-  const secret = credential instanceof Refusal ? undefined : credential?.secrets[0];
+  // The data key of whoever owns the credential; an answer made with somebody's shared one is sealed for its own user, under the state key.
+  const isOwn = credential !== null && !(credential instanceof Refusal) && credential.userId === place.user;
+  const secret = isOwn ? credential.secrets[0] : undefined;
   const dataKey = secret && {
     id: secret.dataKeyId,
     accountId,

@@ -1,7 +1,7 @@
 // What a user can see on a server: connectors and their tools, prompts, resources. Lists and calls look here, so what is listed is what can
 // be called. A slow or dead connector is left out and named, never an error of the whole list.
 import type { Upstream } from '../connectors/backend.ts';
-import { keyFor, needsNoCredential, openUpstream } from '../connectors/forward.ts';
+import { keyFor, listsWithoutCredential, openUpstream } from '../connectors/forward.ts';
 import type { ListItem, ListKind, UpstreamList } from '../connectors/lists.ts';
 import { type CredentialChoice, resolveCredential } from '../credentials/resolve.ts';
 import type { ConnectorRecord } from '../identity/records.ts';
@@ -12,11 +12,26 @@ import type { UserCall } from './request.ts';
 
 export const prefixOf = (call: Pick<UserCall, 'server'>): Prefix => call.server?.prefix ?? 'connector';
 
+type Connectors = ReadonlyMap<string, ConnectorRecord>;
+const given = new WeakMap<Connectors, WeakMap<object, readonly ConnectorRecord[]>>();
+
 /** Connectors that this server was given and that are switched on, in the server's order. */
-export async function serverConnectors(call: UserCall): Promise<ConnectorRecord[]> {
+export async function serverConnectors(call: UserCall): Promise<readonly ConnectorRecord[]> {
+  const { server } = call;
   const all = await call.parts.directory.connectors(call.principal.accountId);
-  const ids = call.server?.connectors ?? [...all.keys()];
-  return ids.flatMap((id) => all.get(id) ?? []).filter((connector) => connector.enabled);
+  // Derived from two records and kept as long as these very objects: what changes comes as new ones.
+  let ofAll = given.get(all);
+  if (ofAll === undefined) {
+    ofAll = new WeakMap();
+    given.set(all, ofAll);
+  }
+  let found = ofAll.get(server ?? all);
+  if (found === undefined) {
+    const ids = server?.connectors ?? [...all.keys()];
+    found = ids.flatMap((id) => all.get(id) ?? []).filter((connector) => connector.enabled);
+    ofAll.set(server ?? all, found);
+  }
+  return found;
 }
 
 /** Connectors that this user may see here. */
@@ -38,8 +53,11 @@ export async function chooseCredential(
   connector: ConnectorRecord,
   argument?: string,
 ): Promise<CredentialChoice> {
-  const own = await call.parts.directory.credentials(call.principal.accountId, call.user.record.id);
-  return resolveCredential(connector, own, { argument, header: call.credentialHeader });
+  const { directory } = call.parts;
+  const { accountId } = call.principal;
+  const own = await directory.credentials(accountId, call.user.record.id);
+  const shared = connector.allowShared ? await directory.sharedCredentials(accountId) : [];
+  return resolveCredential(connector, own, shared, { argument, header: call.credentialHeader });
 }
 
 /** What a connector lists for a user with the chosen credential; without a usable one, what it lists for nobody, if it may be asked so. */
@@ -49,12 +67,16 @@ export async function connectorList(
   connector: ConnectorRecord,
   choice: CredentialChoice,
 ): Promise<UpstreamList | undefined> {
-  if (choice.kind !== 'use' && !needsNoCredential(connector)) return undefined;
+  if (choice.kind !== 'use' && !listsWithoutCredential(connector)) return undefined;
   const credential = choice.kind === 'use' ? choice.credential : null;
   const { parts, session } = call;
   const user = call.user.record;
-  const prepare = (): Promise<Upstream> => openUpstream(parts.vault, connector, user, credential, session);
-  return parts.carriers.list(kind, { key: keyFor(connector, user, credential, session), prepare });
+  const prepare = async (): Promise<Upstream> => {
+    const fresh =
+      credential?.type === 'oauth2' ? await parts.refresher.ensureFresh(credential, connector, null) : credential;
+    return openUpstream(parts.vault, connector, user, fresh, session);
+  };
+  return parts.carriers.list(kind, { key: keyFor(connector, user, credential, session), connector, prepare });
 }
 
 export interface CatalogEntry {
@@ -142,6 +164,27 @@ export async function findPublished(
     const list = await connectorList(call, kind, connector, choice);
     const named = list && namedItems(id, list, prefix).get(published);
     if (named !== undefined) return { connector, published, named };
+  }
+  return undefined;
+}
+
+/**
+ * The connector that a published name would belong to, whose tools this user cannot be shown before connecting an account. The name may be
+ * one of its tools or none.
+ */
+export async function findUnlisted(
+  call: UserCall,
+  published: string,
+): Promise<{ connector: ConnectorRecord; action: string } | undefined> {
+  const connectors = await serverConnectors(call);
+  const prefix = prefixOf(call);
+  const ids = connectors.map(({ id }) => id);
+  for (const id of candidateConnectors(published, ids, prefix)) {
+    const connector = connectors.find((candidate) => candidate.id === id);
+    if (connector === undefined || listsWithoutCredential(connector)) continue;
+    const { kind } = await chooseCredential(call, connector);
+    if (kind === 'missing' || kind === 'reauth')
+      return { connector, action: prefix === 'none' ? published : published.slice(id.length + 2) };
   }
   return undefined;
 }

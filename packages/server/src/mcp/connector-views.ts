@@ -1,7 +1,7 @@
 // Upstreams as management shows them: state as last seen and the tools a user's credential would list. For people, not for calls.
 
 import { UpstreamFailure } from '../connectors/backend.ts';
-import { keyFor, needsNoCredential, openUpstream } from '../connectors/forward.ts';
+import { keyFor, listsWithoutCredential, openUpstream } from '../connectors/forward.ts';
 import type { ConnectorViews, Upstreams } from '../connectors/upstreams.ts';
 import { resolveCredential } from '../credentials/resolve.ts';
 import type { Vault } from '../credentials/vault.ts';
@@ -29,7 +29,8 @@ export function createConnectorViews(directory: Directory, carriers: Upstreams, 
       user = found;
     }
     const own = user === null ? [] : await directory.credentials(accountId, user.id);
-    const choice = resolveCredential(connector, own, {});
+    const shared = user !== null && connector.allowShared ? await directory.sharedCredentials(accountId) : [];
+    const choice = resolveCredential(connector, own, shared, {});
     return { connector, user, credential: choice.kind === 'use' ? choice.credential : null };
   };
 
@@ -41,7 +42,7 @@ export function createConnectorViews(directory: Directory, carriers: Upstreams, 
     },
     async tools(accountId, connectorId, userRef, { fresh }) {
       const { connector, user, credential } = await locate(accountId, connectorId, userRef);
-      if (credential === null && !needsNoCredential(connector)) {
+      if (credential === null && !listsWithoutCredential(connector)) {
         const whose =
           user === null
             ? 'Connector needs a credential: name a user with ?userId='
@@ -50,7 +51,8 @@ export function createConnectorViews(directory: Directory, carriers: Upstreams, 
       }
       const prepare = () => openUpstream(vault, connector, user, credential);
       try {
-        return (await carriers.list('tools', { key: keyFor(connector, user, credential), prepare }, fresh)).items;
+        return (await carriers.list('tools', { key: keyFor(connector, user, credential), connector, prepare }, fresh))
+          .items;
       } catch (error) {
         if (error instanceof UpstreamFailure) throw refusalOf(error);
         throw error;

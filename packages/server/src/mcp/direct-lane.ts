@@ -3,7 +3,8 @@
 import { Refusal } from '../refusal.ts';
 import type { Inbound } from './gate.ts';
 import { type RequestId, RpcError } from './jsonrpc.ts';
-import { callTool, discover, getPrompt, initialize, type LaneRelay, listItems, ping } from './methods.ts';
+import { callTool, discover, getPrompt, initialize, listItems, ping } from './methods.ts';
+import type { LaneRelay } from './relay.ts';
 import type { CallRequest } from './request.ts';
 import { complete, readResource } from './resources.ts';
 import { refusalToRpc } from './result.ts';

@@ -51,12 +51,15 @@ function accepts(header: string, type: string): boolean {
   return ranges.get(type) ?? ranges.get(`${main}/*`) ?? ranges.get('*/*') ?? false;
 }
 
+/** What nearly every client sends, in its two usual spellings. */
+const usualAccepts = new Set(['application/json, text/event-stream', 'application/json,text/event-stream', '*/*']);
+
 /** Step 7: absent or wildcard is fine; otherwise both types must be listed. */
 export function checkAccept(
   accept: string | undefined,
   needed: readonly string[] = ['application/json', 'text/event-stream'],
 ): RpcError | undefined {
-  if (accept === undefined || accept.trim() === '') return undefined;
+  if (accept === undefined || usualAccepts.has(accept) || accept.trim() === '') return undefined;
   if (needed.every((type) => accepts(accept, type))) return undefined;
   return new RpcError(406, `Accept must list ${needed.join(' and ')}`, {
     status: 406,
@@ -129,6 +132,23 @@ export function checkMethod(era: Era, method: string): RpcError | undefined {
   return new RpcError(-32601, 'Method not found', { status: era === 'modern' ? 404 : 200 });
 }
 
+const messageKeys = new Set(['jsonrpc', 'id', 'method', 'params']);
+
+/**
+ * Whether a message is a 2025-era request at sight: nothing in it or beside it that could claim another era or be a reason to refuse it.
+ * Only ever says yes where the SDK's classifier says so too (a test compares them); everything else is the classifier's.
+ */
+export function isPlainLegacyRequest(body: unknown, header: HeaderReader): body is Record<string, unknown> {
+  if (!isObject(body) || body['jsonrpc'] !== '2.0' || typeof body['method'] !== 'string') return false;
+  const { id, params } = body;
+  if (typeof id !== 'string' && !Number.isSafeInteger(id)) return false;
+  for (const key in body) if (!messageKeys.has(key)) return false;
+  if (params === undefined ? Object.hasOwn(body, 'params') : !isObject(params) || '_meta' in params) return false;
+  if (header('mcp-method') !== undefined || header('mcp-name') !== undefined) return false;
+  const version = header('mcp-protocol-version');
+  return version === undefined || (legacyVersions as readonly string[]).includes(version);
+}
+
 /** Steps 5 and 6 on the bytes, then 7 to 9 and 12. Throws GateRefusal. */
 export function readInbound(bytes: Buffer, header: HeaderReader): Inbound {
   let body: unknown;
@@ -145,6 +165,13 @@ export function readInbound(bytes: Buffer, header: HeaderReader): Inbound {
   const notAcceptable = checkAccept(header('accept'));
   if (notAcceptable !== undefined) refuse(notAcceptable);
 
+  if (isPlainLegacyRequest(body, header) && id !== null) {
+    const method = String(body['method']);
+    const noMethod = checkMethod('legacy', method);
+    if (noMethod !== undefined) refuse(noMethod);
+    const params = (body['params'] ?? {}) as Record<string, unknown>;
+    return { kind: 'request', era: 'legacy', id, method, params, body };
+  }
   const version = header('mcp-protocol-version');
   const sentMethod = header('mcp-method');
   const sentName = header('mcp-name');

@@ -1,18 +1,17 @@
 // What each MCP method answers, for both lanes: the final result, or a thrown RpcError. Transport, eras' headers and framing are the lanes'
 // business; who may do what is decided in `call.ts` and `catalog.ts`.
-import { envelopeKeys, legacyVersions, metaKeys, modernVersion } from '@mcp-valet/shared';
+import { legacyVersions, metaKeys, modernVersion } from '@mcp-valet/shared';
 import { UpstreamFailure } from '../connectors/backend.ts';
 import type { ListKind } from '../connectors/lists.ts';
 import { paramHeaderMismatch, scanParamHeaders } from '../connectors/param-headers.ts';
-import type { ConnectorRecord } from '../identity/records.ts';
 import { limitHeaders } from '../rate-limits/take.ts';
 import { Refusal } from '../refusal.ts';
 import type { Answer } from './answer.ts';
-import { runCall } from './call.ts';
+import { runCall, type Step } from './call.ts';
 import { resolveCaller } from './caller.ts';
-import { chooseCredential, findPublished, listPublished, prefixOf } from './catalog.ts';
+import { findPublished, findUnlisted, listPublished } from './catalog.ts';
 import { isObject, RpcError } from './jsonrpc.ts';
-import { publishedUri } from './names.ts';
+import { type LaneRelay, relayOf } from './relay.ts';
 import { type CallRequest, isDirect, type UserCall } from './request.ts';
 import {
   isToolRefusal,
@@ -23,17 +22,14 @@ import {
   shapeToolResult,
   withFallback,
 } from './result.ts';
-import { openCursor, openRequestState, type StateBinding, sealCursor, sealRequestState } from './state.ts';
+import { openCursor, type StateBinding, sealCursor } from './state.ts';
 import { isMetaTool, metaToolList, planMetaTool } from './tools/index.ts';
-import { promptStep, type Relay, toolStep } from './upstream-step.ts';
+import { promptStep, timeoutOf, toolStep } from './upstream-step.ts';
 
 export type Params = Record<string, unknown>;
 type Result = Record<string, unknown>;
-/** What a lane adds to a call: listeners for what the upstream says before its result. */
-export type LaneRelay = Pick<Relay, 'onNotification' | 'wantsProgress' | 'logLevel' | 'ask'>;
 
 const pageSize = 1000;
-const maxVendorMeta = 8 * 1024;
 
 export const serverInfoOf = ({ server, parts }: CallRequest): ServerInfo => ({
   name: 'MCP Valet',
@@ -144,59 +140,6 @@ function legacyItem(item: Record<string, unknown>): Record<string, unknown> {
   return rest;
 }
 
-const declarable = ['elicitation', 'sampling', 'roots'];
-
-/** Of what the caller declared, what may be declared upstream: never more, and nothing that would bind us. */
-function declaredCapabilities(request: CallRequest, meta: Record<string, unknown>): Record<string, unknown> {
-  if (request.era === 'legacy') return {};
-  const declared = meta[envelopeKeys.clientCapabilities];
-  return isObject(declared)
-    ? Object.fromEntries(Object.entries(declared).filter(([key]) => declarable.includes(key)))
-    : {};
-}
-
-const reserved =
-  /^(?:[a-z0-9.-]+\.)?(?:modelcontextprotocol|mcp)(?:\.[a-z0-9.-]+)?\/|^mcp-valet\/|^progressToken$|^baggage$/i;
-
-function travellingMeta(meta: Record<string, unknown>): Record<string, unknown> | undefined {
-  const entries = Object.entries(meta).filter(([key]) => !reserved.test(key));
-  if (entries.length === 0) return undefined;
-  const kept = Object.fromEntries(entries);
-  return JSON.stringify(kept).length <= maxVendorMeta ? kept : undefined;
-}
-
-/** Everything of the caller that an upstream call carries, with the sealing of interactive state bound to this very call. */
-export async function relayOf(
-  call: UserCall,
-  connector: ConnectorRecord,
-  params: Params,
-  binding: Omit<StateBinding, 'connectorId' | 'credentialId'>,
-  lane: LaneRelay,
-): Promise<Relay> {
-  const meta = isObject(params['_meta']) ? params['_meta'] : {};
-  const clientCapabilities = declaredCapabilities(call, meta);
-  const publishUri = isDirect(call) ? (uri: string) => publishedUri(connector.id, uri, prefixOf(call)) : undefined;
-  const base: Relay = { clientCapabilities, meta: travellingMeta(meta), publishUri, ...lane };
-  if (call.era === 'legacy') return base;
-  const choice = await chooseCredential(call, connector);
-  const bound: StateBinding = {
-    ...binding,
-    connectorId: connector.id,
-    credentialId: choice.kind === 'use' ? choice.credential.id : null,
-  };
-  const retry = {
-    ...(params['inputResponses'] !== undefined && { inputResponses: params['inputResponses'] }),
-    ...(params['requestState'] !== undefined && {
-      requestState: openRequestState(call, bound, params['requestState']),
-    }),
-  };
-  return {
-    ...base,
-    sealState: (state) => sealRequestState(call, bound, state),
-    ...(Object.keys(retry).length > 0 && { retry }),
-  };
-}
-
 /** The result of a call in its final form; refusals of tools/call that an agent can act on become tool results. */
 function settle(call: UserCall, answer: Answer, method: 'tools/call' | 'prompts/get' | 'resources/read'): Result {
   const { error } = answer;
@@ -254,12 +197,44 @@ export function callTool(request: CallRequest, params: Params, lane: LaneRelay =
       return planMetaTool(name, args, call, relay);
     }
     const entry = await findPublished(call, 'tools', name);
-    if (entry === undefined) throw unknown('tool', name);
+    if (entry === undefined) return unlistedTool(call, params, name, binding, lane);
     if (call.era === 'modern') checkParamHeaders(call, entry.named.item['inputSchema'], args);
     const relay = await relayOf(call, entry.connector, params, binding, lane);
     const target = { connector: entry.connector, item: entry.named.item, arguments: args };
-    return { ...toolStep(call, target, name, relay), hiddenAs: unknown('tool', name) };
+    return { ...toolStep(call, target, name, relay), hiddenAs: () => unknown('tool', name) };
   });
+}
+
+/** A tool that cannot be looked up before the user connects an account: the call ends as one for want of a credential. */
+async function unlistedTool(
+  call: UserCall,
+  params: Params,
+  name: string,
+  binding: Omit<StateBinding, 'connectorId' | 'credentialId'>,
+  lane: LaneRelay,
+): Promise<Step> {
+  const found = await findUnlisted(call, name);
+  if (found === undefined) throw unknown('tool', name);
+  const args = isObject(params['arguments']) ? params['arguments'] : {};
+  const relay = await relayOf(call, found.connector, params, binding, lane);
+  return {
+    label: name,
+    target: found,
+    input: { connector: found.connector.id, name: found.action, arguments: args },
+    credential: { use: 'choose' },
+    hiddenAs: () => unknown('tool', name),
+    isLocalRead: false,
+    timeoutMs: timeoutOf(call, found.connector),
+    dialog: relay.dialog,
+    /** The user has connected since: now the tool can be looked up. The decision was about the name as it stands, so it must be that tool. */
+    async run(upstream, signal) {
+      const { named } = (await findPublished(call, 'tools', name)) ?? {};
+      if (named?.name !== found.action) throw unknown('tool', name);
+      if (call.era === 'modern') checkParamHeaders(call, named.item['inputSchema'], args);
+      const target = { connector: found.connector, item: named.item, arguments: args };
+      return toolStep(call, target, name, relay).run(upstream, signal, call);
+    },
+  };
 }
 
 function checkParamHeaders(call: UserCall, schema: unknown, args: Record<string, unknown>): void {
@@ -281,6 +256,9 @@ export function getPrompt(request: CallRequest, params: Params, lane: LaneRelay 
     const args = params['arguments'];
     const binding = { method: 'prompts/get', name, params: { name, arguments: args } };
     const relay = await relayOf(call, entry.connector, params, binding, lane);
-    return { ...promptStep(call, entry.connector, entry.named.name, args, relay), hiddenAs: unknown('prompt', name) };
+    return {
+      ...promptStep(call, entry.connector, entry.named.name, args, relay),
+      hiddenAs: () => unknown('prompt', name),
+    };
   });
 }

@@ -8,8 +8,9 @@ import { decide } from '../restrictions/decide.ts';
 import { rulesOf } from './caller.ts';
 import { chooseCredential, findPublished, prefixOf, serverConnectors } from './catalog.ts';
 import { isObject, RpcError } from './jsonrpc.ts';
-import { finish, type LaneRelay, type Params, relayOf, resolveReader, runMethod } from './methods.ts';
+import { finish, type Params, resolveReader, runMethod } from './methods.ts';
 import { splitUri } from './names.ts';
+import { type LaneRelay, relayOf } from './relay.ts';
 import { type CallRequest, isDirect, type UserCall } from './request.ts';
 import { stripResult } from './result.ts';
 import { resourceStep } from './upstream-step.ts';
@@ -46,7 +47,7 @@ export function readResource(
     if (found === undefined) throw resourceNotFound(uri);
     const binding = { method: 'resources/read', name: uri, params: { uri } };
     const relay = await relayOf(call, found.connector, params, binding, lane);
-    return { ...resourceStep(call, found.connector, found.uri, relay), hiddenAs: resourceNotFound(uri) };
+    return { ...resourceStep(call, found.connector, found.uri, relay), hiddenAs: () => resourceNotFound(uri) };
   });
 }
 

@@ -3,7 +3,7 @@
 import { envelopeKeys } from '@mcp-valet/shared';
 import type { Notification } from '../connectors/backend.ts';
 import { isObject } from './jsonrpc.ts';
-import type { LaneRelay } from './methods.ts';
+import type { LaneRelay } from './relay.ts';
 
 const maxPerSecond = 20;
 const severities = ['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency'];

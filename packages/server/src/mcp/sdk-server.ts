@@ -4,7 +4,8 @@
 import { legacyVersions } from '@mcp-valet/shared';
 import { Server, type ServerContext, type ServerOptions } from '@modelcontextprotocol/server';
 import { runRequest, toRpcError } from './direct-lane.ts';
-import { capabilitiesOf, type LaneRelay, type Params, serverInfoOf } from './methods.ts';
+import { capabilitiesOf, type Params, serverInfoOf } from './methods.ts';
+import type { LaneRelay } from './relay.ts';
 import type { CallRequest } from './request.ts';
 import type { Outcome } from './sdk-response.ts';
 

@@ -36,6 +36,20 @@ function placeOf(call: UserCall, binding: StateBinding, keyring: Keyring): strin
   ];
 }
 
+/** Marks state of our own question to the user, which no upstream ever sees. */
+const ownMark = 'connect.';
+
+/** State of the question to connect an account: bound to the same request, whichever credential will be there. */
+export const sealConnectState = (call: UserCall, binding: Omit<StateBinding, 'credentialId'>, state: string): string =>
+  ownMark + sealRequestState(call, { ...binding, credentialId: 'connect' }, state);
+
+/** Whether the state belongs to our own question. Throws -32602 when it claims to and does not open here. */
+export function isConnectState(call: UserCall, binding: Omit<StateBinding, 'credentialId'>, sealed: unknown): boolean {
+  if (typeof sealed !== 'string' || !sealed.startsWith(ownMark)) return false;
+  openRequestState(call, { ...binding, credentialId: 'connect' }, sealed.slice(ownMark.length));
+  return true;
+}
+
 export function sealRequestState(call: UserCall, binding: StateBinding, state: string): string {
   if (Buffer.byteLength(state) > maxStateBytes)
     throw new RpcError(-32603, 'The upstream sent a requestState over 32 KiB');

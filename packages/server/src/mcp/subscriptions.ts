@@ -1,7 +1,7 @@
 // Interests of a caller in what upstreams say on their own: which connectors and resources of this user a subscription reaches. The rights
 // are those of a call, looked at again whenever a subscription is made or renewed. Opens upstreams, sends nothing itself.
 import type { Upstream } from '../connectors/backend.ts';
-import { needsNoCredential, openUpstream } from '../connectors/forward.ts';
+import { listsWithoutCredential, openUpstream } from '../connectors/forward.ts';
 import type { ConnectorRecord } from '../identity/records.ts';
 import { decide } from '../restrictions/decide.ts';
 import { rulesOf } from './caller.ts';
@@ -12,7 +12,7 @@ import { locateUri } from './resources.ts';
 /** The connector as this user reaches it; undefined without a usable credential. */
 export async function openForUser(call: UserCall, connector: ConnectorRecord): Promise<Upstream | undefined> {
   const choice = await chooseCredential(call, connector);
-  if (choice.kind !== 'use' && !needsNoCredential(connector)) return undefined;
+  if (choice.kind !== 'use' && !listsWithoutCredential(connector)) return undefined;
   return openUpstream(
     call.parts.vault,
     connector,

@@ -3,11 +3,13 @@
 import type { Upstream, UpstreamRequest } from '../connectors/backend.ts';
 import { injectArguments } from '../connectors/inject.ts';
 import type { ListItem } from '../connectors/lists.ts';
+import { sizeResult } from '../connectors/openapi/size.ts';
 import { mirroredParameters, paramHeaders, scanParamHeaders } from '../connectors/param-headers.ts';
 import type { ConnectorRecord } from '../identity/records.ts';
 import { type Answer, resultAnswer } from './answer.ts';
 import type { Step } from './call.ts';
 import { clockOf } from './clock.ts';
+import type { ConnectDialog } from './connect.ts';
 import { isObject, RpcError } from './jsonrpc.ts';
 import type { UserCall } from './request.ts';
 import { stripResult } from './result.ts';
@@ -24,6 +26,10 @@ export interface Relay {
   ask?: UpstreamRequest['ask'];
   /** Maps an upstream's URI to the one published here. */
   publishUri?: ((uri: string) => string) | undefined;
+  /** The result of a REST connector is wanted whole. */
+  fullResult?: boolean | undefined;
+  /** The way to ask this caller's user to connect an account; what is asked there never reaches an upstream. */
+  dialog?: ConnectDialog | undefined;
   /** `inputResponses` and the opened upstream `requestState` of a retried interactive call. */
   retry?: { inputResponses?: unknown; requestState?: string } | undefined;
   /** Seals an upstream's `requestState` for the caller; without it an interactive result is an error. */
@@ -176,6 +182,7 @@ export function toolStep(call: UserCall, target: ToolTarget, label: string, rela
     input: { connector: connector.id, name, arguments: target.arguments },
     credential: { use: 'choose', argument: target.credentialId },
     isLocalRead: false,
+    dialog: relay.dialog,
     timeoutMs: timeoutOf(call, connector, target.timeoutMs),
     async run(upstream, signal) {
       if (upstream === null) throw new Error('a tool step runs with an opened upstream');
@@ -183,7 +190,9 @@ export function toolStep(call: UserCall, target: ToolTarget, label: string, rela
       const declared = scan.valid ? scan.headers : [];
       const args = injectArguments(
         target.arguments,
-        connector.inject,
+        // Null is a REST connector's: its document says where secrets go, and never into arguments.
+        // A REST connector that does not say where leaves it to its document.
+        connector.inject ?? {},
         upstream.secrets,
         upstream.user,
         mirroredParameters(declared),
@@ -194,9 +203,33 @@ export function toolStep(call: UserCall, target: ToolTarget, label: string, rela
         paramHeaders: paramHeaders(declared, args),
         signal,
       };
-      return ask(call, upstream, request, relay);
+      const answer = await ask(call, upstream, request, relay);
+      const isWhole = connector.kind !== 'http' || (relay.fullResult ?? call.server?.fullResults) === true;
+      return isWhole ? answer : { ...answer, result: sized(answer.result) };
     },
   };
+}
+
+/** A large REST reply as a model can read it. */
+function sized(result: Record<string, unknown>): Record<string, unknown> {
+  const { content, structuredContent } = result;
+  const block = Array.isArray(content) && content.length === 1 ? (content[0] as unknown) : undefined;
+  if (result['isError'] === true || !isObject(block) || typeof block['text'] !== 'string') return result;
+  const body: unknown = structuredContent ?? jsonArrayIn(block['text']);
+  const shown = sizeResult(body);
+  if (shown === body) return result;
+  return { ...result, content: [{ type: 'text', text: JSON.stringify(shown) }], structuredContent: shown };
+}
+
+/** A reply that is an array has no `structuredContent`: only objects may stand there. */
+function jsonArrayIn(text: string): unknown {
+  if (!text.startsWith('[')) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Text that begins like an array is still only text.
+    return undefined;
+  }
 }
 
 export function promptStep(
@@ -212,6 +245,7 @@ export function promptStep(
     input: { connector: connector.id, name, arguments: args },
     credential: { use: 'choose' },
     isLocalRead: false,
+    dialog: relay.dialog,
     timeoutMs: timeoutOf(call, connector),
     async run(upstream, signal) {
       if (upstream === null) throw new Error('a prompt step runs with an opened upstream');
@@ -228,6 +262,7 @@ export function resourceStep(call: UserCall, connector: ConnectorRecord, uri: st
     input: { connector: connector.id, uri },
     credential: { use: 'choose' },
     isLocalRead: false,
+    dialog: relay.dialog,
     timeoutMs: timeoutOf(call, connector),
     async run(upstream, signal) {
       if (upstream === null) throw new Error('a resource step runs with an opened upstream');

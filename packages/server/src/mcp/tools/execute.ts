@@ -28,6 +28,7 @@ export const executeAction: MetaTool<'execute_action_alloy'> = {
       input: { connector: connector.id, name: actionId, parameters },
       credential: { use: 'choose', argument: credentialId },
       isLocalRead: false,
+      dialog: relay.dialog,
       timeoutMs: timeoutOf(call, connector, input.timeout),
       async run(upstream, signal) {
         const item = await findAction(call, connector, actionId, credentialId);
@@ -35,7 +36,12 @@ export const executeAction: MetaTool<'execute_action_alloy'> = {
         if (item['name'] !== actionId) throw actionNotFound();
         return toolStep(
           call,
-          { connector, item, arguments: unwrap(parameters, item), credentialId },
+          {
+            connector,
+            item,
+            arguments: connector.kind === 'http' ? parameters : unwrap(parameters, item),
+            credentialId,
+          },
           'execute_action_alloy',
           relay,
         ).run(upstream, signal, call);

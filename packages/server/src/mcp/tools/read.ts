@@ -1,5 +1,9 @@
 // The meta tools that only read: connectors, actions, details, credentials, how to connect. Filtered by the decision function.
+
 import type { ConnectorSummary } from '@mcp-valet/shared';
+import type { ListItem } from '../../connectors/lists.ts';
+import { groupKey } from '../../connectors/openapi/describe.ts';
+import { currentStatus } from '../../credentials/oauth/status.ts';
 import { actionNotFound, actionSummary, getVisibleConnector, listActions, textOf } from '../actions.ts';
 import { resultAnswer } from '../answer.ts';
 import { chooseCredential, visibleConnectors } from '../catalog.ts';
@@ -36,11 +40,25 @@ export const getConnectorResources: MetaTool<'get_connector_resources_alloy'> = 
   plan: (input) =>
     localStep('get_connector_resources_alloy', input, async (_, __, call) => {
       const connector = await getVisibleConnector(call, input.connectorId);
-      const actions = (await listActions(call, connector)).map(actionSummary);
-      const resources = [{ name: connector.name, actions }];
+      const items = await listActions(call, connector);
+      const actions = items.map(actionSummary);
+      const resources = grouped(connector.name, items);
       return resultAnswer(jsonResult({ connectorId: connector.id, resources, actions, count: actions.length }));
     }),
 };
+
+/** Actions by the group that a document puts them in; what has none stands under the connector's own name. */
+function grouped(name: string, items: readonly ListItem[]) {
+  const groups = new Map<string, ReturnType<typeof actionSummary>[]>();
+  for (const item of items) {
+    const meta = isObject(item['_meta']) ? item['_meta'] : {};
+    const group = textOf(meta[groupKey]) || name;
+    const members = groups.get(group);
+    if (members === undefined) groups.set(group, [actionSummary(item)]);
+    else members.push(actionSummary(item));
+  }
+  return [...groups].map(([group, actions]) => ({ name: group, actions }));
+}
 
 /** A value that fits the schema's type, so that an agent sees the form. */
 function sample(schema: unknown): unknown {
@@ -107,7 +125,10 @@ export const getCredentials: MetaTool<'get_credentials_alloy'> = {
           name: credential.label ?? credential.id,
           connectorId: credential.connectorId,
           type: `${credential.connectorId}-${credential.type}`,
-          status: credential.status,
+          status: currentStatus(
+            credential,
+            credential.secrets.map((secret) => secret.name),
+          ),
           isDefault: credential.isDefault,
           createdAt: credential.createdAt.toISOString(),
           updatedAt: credential.updatedAt.toISOString(),
@@ -116,11 +137,29 @@ export const getCredentials: MetaTool<'get_credentials_alloy'> = {
     }),
 };
 
+/** A sign-in by browser: nothing is asked for here. */
+const oauthMetadata = {
+  authenticationType: 'oauth2',
+  authConfigRequired: false,
+  inputSchema: {
+    type: 'object',
+    properties: {
+      redirectUri: {
+        type: 'string',
+        description: 'Where the browser returns to; one of those that the account allows',
+      },
+    },
+    required: [],
+  },
+  sampleInput: {},
+};
+
 export const getCredentialMetadata: MetaTool<'get_credential_metadata_alloy'> = {
   name: 'get_credential_metadata_alloy',
   plan: (input) =>
     localStep('get_credential_metadata_alloy', input, async (_, __, call) => {
       const connector = await getVisibleConnector(call, input.connectorId);
+      if (connector.oauth !== null) return resultAnswer(jsonResult({ metadata: [oauthMetadata] }));
       const names = connector.requiredSecrets;
       const fields = {
         type: 'object',

@@ -1,0 +1,63 @@
+// Ends a grant at its provider before its credential is deleted (RFC 7009). Best effort within five seconds: a provider that is away, refuses or
+// knows no revocation never keeps a credential from being deleted.
+import { oauthSecrets } from '@mcp-valet/shared';
+import type { Parts } from '../../context.ts';
+import { type Scope, withScope } from '../../db/scope.ts';
+import { leaseGrant, readGrant, secretOf } from './grant-store.ts';
+import { tokenClientFor } from './provider.ts';
+import type { RefreshParts } from './refresh.ts';
+import { requestRevocation } from './token-request.ts';
+import { withSignal } from './waiting.ts';
+
+export type RevokeParts = RefreshParts & Pick<Parts, 'directory'>;
+
+const withinMs = 5_000;
+const leaseMs = 30_000;
+
+/**
+ * Whether the provider confirmed the end of the grant: null where it offers no revocation or nothing was granted, undefined for a credential that
+ * is none of the scope's or no oauth2 one. Not inside a transaction.
+ */
+export async function revokeGrant(
+  parts: RevokeParts,
+  scope: Scope,
+  credentialId: string,
+): Promise<boolean | null | undefined> {
+  const grant = await withScope(parts.db, scope, async (tx) => {
+    const found = await readGrant(tx, { accountId: scope.account, userId: scope.user, id: credentialId });
+    if (found?.record.type !== 'oauth2') return undefined;
+    // No renewal may begin now: its tokens would outlive the credential.
+    const leased = await leaseGrant(tx, found.record, secretOf(found.record, oauthSecrets.access), leaseMs);
+    return leased?.grant;
+  });
+  if (grant === undefined) return undefined;
+  const { record } = grant;
+  const sealed = [oauthSecrets.refresh, oauthSecrets.access].flatMap((name) => secretOf(record, name) ?? []);
+  const connector = (await parts.directory.connectors(record.accountId)).get(record.connectorId);
+  if (sealed.length === 0 || connector === undefined || connector.oauth === null) return null;
+  const signal = AbortSignal.timeout(withinMs);
+  try {
+    const client = await withSignal(tokenClientFor(parts, { ...connector, oauth: connector.oauth }), signal);
+    if (client.as.revocation_endpoint === undefined) return null;
+    const place = {
+      account: record.accountId,
+      user: record.userId,
+      connector: record.connectorId,
+      credential: record.id,
+    };
+    const tokens = await parts.vault.open(place, sealed);
+    const end = (name: string, hint: 'refresh_token' | 'access_token') => {
+      const token = tokens.get(name);
+      return token === undefined ? undefined : requestRevocation(client, token, hint, signal);
+    };
+    // The refresh token is the grant; where there is one, the access token's end is a courtesy.
+    const [refresh, access] = await Promise.all([
+      end(oauthSecrets.refresh, 'refresh_token'),
+      end(oauthSecrets.access, 'access_token'),
+    ]);
+    return refresh ?? access ?? null;
+  } catch (error) {
+    parts.log.warn({ name: error instanceof Error ? error.name : typeof error, credentialId }, 'revocation_failed');
+    return false;
+  }
+}
