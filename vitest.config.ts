@@ -16,8 +16,6 @@ export default defineConfig({
     // A first PGlite database takes up to 9 s on a small machine, and two suites may make one at a time.
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    // Real processes, sockets and two database engines share two cores: one more try for a machine that stalls, and the report names it.
-    retry: 1,
     teardownTimeout: 10_000,
     // A test that asserts nothing cannot fail, so it fails; `only` would leave the rest unrun.
     expect: { requireAssertions: true },

@@ -1,6 +1,6 @@
 // A real authorization server (oidc-provider) on loopback, with its development pages for sign-in and consent, and what its endpoints saw.
 import { randomBytes } from 'node:crypto';
-import { createServer, type RequestListener } from 'node:http';
+import { createServer } from 'node:http';
 import Provider, { type Configuration } from 'oidc-provider';
 import { closeServer, listenOnLoopback } from '../support/loopback.ts';
 import type { Browser, Seen } from './oauth-browser.ts';
@@ -39,12 +39,10 @@ export async function startOAuthServer(options: OAuthServerOptions = {}): Promis
   const requests: string[] = [];
   const authorizations: URLSearchParams[] = [];
   const errors: string[] = [];
-  let handle: RequestListener | undefined;
-  const server = createServer((request, response) => {
+  const server = createServer((request) => {
     const url = new URL(request.url ?? '/', 'http://localhost');
     requests.push(`${request.method} ${url.pathname}`);
     if (url.pathname === '/auth') authorizations.push(url.searchParams);
-    handle?.(request, response);
   });
   const issuer = `http://127.0.0.1:${await listenOnLoopback(server)}`;
   const { callback, resource, features, tokenAuth = 'client_secret_basic', fetch: fetches } = options;
@@ -91,7 +89,8 @@ export async function startOAuthServer(options: OAuthServerOptions = {}): Promis
   for (const event of ['server_error', 'grant.error', 'authorization.error', 'registration_create.error']) {
     emitter.on(event, (_ctx, error) => errors.push(`${event}: ${error.message} ${error.error_description ?? ''}`));
   }
-  handle = provider.callback() as RequestListener;
+  const answer = provider.callback();
+  server.on('request', (request, response) => void answer(request, response));
 
   const signIn = async (browser: Browser, page: Seen, login: string): Promise<Seen> =>
     page.text.includes('name="login"') ? browser.submit(page, { login, password: 'any' }) : page;

@@ -1,7 +1,7 @@
 // Renewal and revocation with a real provider, and that a provider in trouble never keeps a credential from being deleted.
 import { afterEach, describe, expect, it } from 'vitest';
 import { type OAuthStage, startOAuthStage } from './oauth-stage.ts';
-import { callEcho, isGood, type RefreshStage, startRefreshStage } from './refresh-stage.ts';
+import { callEcho, isGood, type RefreshStage, startRefreshStage, until } from './refresh-stage.ts';
 
 const closing: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -74,6 +74,21 @@ describe('deleting an oauth2 credential', () => {
     expect((await stage.rig.send(path, { key: alice.key })).status).toBe(404);
     const events = await stage.rig.manage('GET', '/api/audit?action=credential.delete');
     expect(events.events.filter((event: { outcome: string }) => event.outcome === 'ok')).toHaveLength(1);
+  });
+
+  it('revokes also what a renewal brings that is under way', async () => {
+    const stage = await scripted();
+    const { credentialId, key } = await stage.deposit('alice');
+    stage.provider.delayMs = 800;
+    const call = callEcho(stage.rig, 'alice', key);
+    expect(await until(() => stage.provider.pending > 0)).toBe(true);
+
+    const gone = await stage.rig.manage('DELETE', `/api/credentials/${credentialId}`);
+
+    expect(gone).toMatchObject({ revokedUpstream: true });
+    await call;
+    expect(stage.provider.refreshes).toHaveLength(1);
+    expect(stage.provider.living()).toBe(0);
   });
 
   it('says null where the provider offers no revocation', async () => {

@@ -31,6 +31,8 @@ export interface TokenProvider {
   /** Refresh tokens that arrived although they had been used. */
   readonly reused: readonly string[];
   readonly revoked: readonly { token: string; hint: string | null }[];
+  /** Refresh tokens that would still work. */
+  living(): number;
   /** Makes the upstream refuse an access token from now on. */
   spoil(accessToken: string): void;
   readonly upstream: RecordingUpstream;
@@ -139,6 +141,7 @@ export async function startTokenProvider(options: { revocation?: boolean } = {})
     refreshes,
     reused,
     revoked,
+    living: () => current.size,
     spoil: (accessToken) => void alive.delete(accessToken),
     upstream,
     connector: (connectorId, more) => ({

@@ -238,6 +238,8 @@ describe('addresses in the settings', () => {
     ['redirectUris', ['http://127.0.0.1.evil.example/done']],
     ['webhookUrl', 'ftp://app.example.com/hook'],
     ['webhookUrl', 'http://user:pw@127.0.0.1/hook'],
+    ['webhookUrl', 'http://169.254.169.254/latest/meta-data'],
+    ['webhookUrl', 'https://10.0.0.1/hook'],
     ['webhookUrl', 'nonsense'],
   ])('refuse %s %j', async (field, value) => {
     const answer = await rig.send('/api/settings', { method: 'PUT', key: rig.admin, body: { [field]: value } });

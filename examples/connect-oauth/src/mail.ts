@@ -1,6 +1,6 @@
 // Somebody else's product: an authorization server (oidc-provider, a real one) and an MCP server that it guards. Neither knows the gateway's
 // users; the MCP server tells every caller whose mailbox the token opens, and answers 401 to everybody else.
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import Provider from 'oidc-provider';
 
@@ -17,10 +17,8 @@ async function listen(server: Server): Promise<string> {
 }
 
 export async function startMail(): Promise<Mail> {
-  let signIn: RequestListener | undefined;
-  let serve: RequestListener | undefined;
-  const guard = createServer((request, response) => signIn?.(request, response));
-  const mcp = createServer((request, response) => serve?.(request, response));
+  const guard = createServer();
+  const mcp = createServer();
   const [issuer, origin] = [await listen(guard), await listen(mcp)];
   const url = `${origin}/mcp`;
   const provider = new Provider(issuer, {
@@ -40,8 +38,9 @@ export async function startMail(): Promise<Mail> {
     cookies: { keys: ['only-for-this-example'] },
     ttl: { AccessToken: 3600, RefreshToken: 86_400, Interaction: 600, Session: 3600, Grant: 86_400 },
   });
-  signIn = provider.callback() as RequestListener;
-  serve = (request, response) => {
+  const signIn = provider.callback();
+  guard.on('request', (request, response) => void signIn(request, response));
+  mcp.on('request', (request, response) => {
     const answer = async (): Promise<void> => {
       const reply = (status: number, body: unknown, headers: Record<string, string> = {}) =>
         response
@@ -75,7 +74,7 @@ export async function startMail(): Promise<Mail> {
       reply(200, { jsonrpc: '2.0', id, ...(result ? { result } : { error: { code: -32601, message: 'Not found' } }) });
     };
     answer().catch((error: unknown) => response.writeHead(500).end(String(error)));
-  };
+  });
   const closeOne = (server: Server): Promise<void> =>
     new Promise((resolve) => {
       server.close(() => resolve());

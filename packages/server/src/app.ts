@@ -25,6 +25,7 @@ import { masterKeySource } from './crypto/master-key.ts';
 import { openDatabase } from './db/client.ts';
 import { keyringStore } from './db/keyring-store.ts';
 import { migrate } from './db/migrate.ts';
+import { followChanges } from './follow-changes.ts';
 import { bindContract } from './http/bind-contract.ts';
 import { connectRoutes } from './http/connect-routes.ts';
 import { replyBrokenHttp, replyRouterError } from './http/framework-errors.ts';
@@ -140,26 +141,6 @@ async function openStores(config: Config) {
     await db.close();
     throw error;
   }
-}
-
-/** Forgets what a change made stale: kept lists and sessions of upstreams, unwrapped data keys. */
-function followChanges(parts: Parts): void {
-  parts.directory.onChange((topic) => {
-    const [noun, id = ''] = topic.split(':');
-    if (topic === '*') {
-      parts.vault.forgetAll();
-      return;
-    }
-    if (noun === 'user') parts.vault.forget(id);
-    if (noun !== 'user' && noun !== 'connectors') return;
-    if (noun === 'connectors') parts.carriers.connectorsChanged(id);
-    // Versions in the keys keep a stale entry from being used; this ends what it still holds open.
-    parts.carriers
-      .forget((key) => (JSON.parse(key) as unknown[]).slice(0, 2).includes(id))
-      .catch((error: unknown) =>
-        parts.log.warn({ name: error instanceof Error ? error.name : typeof error }, 'upstream_forget_failed'),
-      );
-  });
 }
 
 interface Running {

@@ -140,15 +140,17 @@ export function createJournal({ db, log, onLate }: JournalOptions): Journal {
       return claim;
     },
     async end(end) {
-      const written = outcomes.push(end).catch((error: unknown) => {
-        log.error({ code: codeOf(error), callId: end.id }, 'journal_outcome_lost');
+      await new Promise<void>((resolve) => {
+        const patience = setTimeout(resolve, outcomeWaitMs);
+        const written = (): void => {
+          clearTimeout(patience);
+          resolve();
+        };
+        outcomes.push(end).then(written, (error: unknown) => {
+          log.error({ code: codeOf(error), callId: end.id }, 'journal_outcome_lost');
+          written();
+        });
       });
-      let timer: NodeJS.Timeout | undefined;
-      const patience = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, outcomeWaitMs);
-      });
-      await Promise.race([written, patience]);
-      clearTimeout(timer);
     },
     get late() {
       return outcomes.size;

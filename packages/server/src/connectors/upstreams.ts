@@ -42,6 +42,8 @@ export interface Upstreams {
   connectorState(accountId: string, connectorId: string): UpstreamState;
   /** Definitions of the account changed: an address that could not be reached may be another one now. */
   connectorsChanged(accountId: string): void;
+  /** Every key under which something is kept, some more than once. */
+  eachKey(visit: (key: UpstreamKey) => void): void;
   /** Ends and forgets what is kept for the keys that `matches` accepts. */
   forget(matches: (key: UpstreamKey) => boolean): Promise<void>;
   close(): Promise<void>;
@@ -254,6 +256,17 @@ export function createUpstreams({ raw, sdk, stdio, rest }: Carriers): Upstreams 
       if (probing.has(key)) return { status: 'connecting', toolsAge };
       if (lastError !== undefined) return { status: 'error', lastError, toolsAge };
       return { status: states.hasAnswered(key) || list !== undefined ? 'connected' : 'disconnected', toolsAge };
+    },
+    eachKey(visit) {
+      const look = (key: UpstreamKey): boolean => {
+        visit(key);
+        return false;
+      };
+      for (const key of verdicts.keys()) look(key);
+      // Matches nothing: the carriers go through what they keep and find it all in order.
+      lists.forget(look);
+      void sdk.forget(look);
+      void stdio.forget(look);
     },
     async forget(matches) {
       for (const key of verdicts.keys()) if (matches(key)) verdicts.delete(key);

@@ -22,7 +22,7 @@ import {
   proveByTicket,
   saveTyped,
 } from '../credentials/oauth/person.ts';
-import { clientDocumentUrl, clientMetadata } from '../credentials/oauth/provider.ts';
+import { clientDocumentUrl, clientMetadata, type OAuthProvider } from '../credentials/oauth/provider.ts';
 import { ProviderError } from '../credentials/oauth/provider-error.ts';
 import { identifyToken } from '../identity/identify.ts';
 import type { Principal } from '../identity/principal.ts';
@@ -207,25 +207,27 @@ class Visit {
       const names = await askedSecrets(this.#parts, link);
       return this.#send(pages.secretsPage({ csrf, username, connector, names, returnOrigin: originOf(link) }));
     }
+    let provider: OAuthProvider;
     try {
-      const { provider } = await providerOf(this.#parts, link);
-      const { host, origin, protocol } = new URL(provider.server.authorization_endpoint ?? provider.server.issuer);
-      const insecureOrigin = protocol === 'http:' ? origin : undefined;
-      const scopes = link.scopes ?? provider.scopes;
-      const label = link.credentialLabel;
-      return this.#send(pages.consentPage({ csrf, username, connector, label, host, scopes, insecureOrigin }));
+      ({ provider } = await providerOf(this.#parts, link));
     } catch (error) {
       return this.#noProvider(error, link);
     }
+    const { host, origin, protocol } = new URL(provider.server.authorization_endpoint ?? provider.server.issuer);
+    const insecureOrigin = protocol === 'http:' ? origin : undefined;
+    const scopes = link.scopes ?? provider.scopes;
+    const label = link.credentialLabel;
+    return this.#send(pages.consentPage({ csrf, username, connector, label, host, scopes, insecureOrigin }));
   }
 
   async #leave(link: LiveLink): Promise<FastifyReply> {
+    let url: string | undefined;
     try {
-      const url = await startAuthorization(this.#parts, link);
-      return url === undefined ? this.#send(pages.endedPage()) : this.#redirect(url);
+      url = await startAuthorization(this.#parts, link);
     } catch (error) {
       return this.#noProvider(error, link);
     }
+    return url === undefined ? this.#send(pages.endedPage()) : this.#redirect(url);
   }
 
   /** The link stays good: nobody has gone anywhere yet. */

@@ -178,6 +178,8 @@ export function answerOfFailure(
         `No credentials found for ${call.user.record.username} on connector ${connectorId ?? ''}`,
         {
           reason: 'secret_missing',
+          // The name, never a value: whoever set the connector up learns what a user still has to give.
+          details: { missing: error.missing },
         },
       ),
     );

@@ -64,7 +64,7 @@ export async function oauthConnectorOf(tx: Db, link: ConnectRow): Promise<OAuthC
   } = await getConnector(tx, link.accountId, link.connectorId);
   if (settings === null) return undefined;
   const url = typeof config['url'] === 'string' ? config['url'] : '';
-  return { accountId, id, kind, url, oauth: settings as OAuthConnector['oauth'], version };
+  return { accountId, id, kind, url, oauth: settings, version };
 }
 
 /** The provider that the link leads to, for the consent page. Throws ProviderError. */
@@ -179,7 +179,7 @@ async function redeem(parts: ConnectParts, link: ConnectRow, flow: Flow, answer:
       verifier,
       { ...options, ...(provider.resource !== undefined && { additionalParameters: { resource: provider.resource } }) },
     );
-    return oauth.processAuthorizationCodeResponse(server, client, response);
+    return oauth.processAuthorizationCodeResponse(server, client, response, { recognizedTokenTypes });
   });
   const claims = oauth.getValidatedIdTokenClaims(tokens);
   const asked = link.scopes ?? provider.scopes;
@@ -195,6 +195,8 @@ async function redeem(parts: ConnectParts, link: ConnectRow, flow: Flow, answer:
 }
 
 const maxSeconds = 315_360_000;
+/** What some vendors call a bearer token. */
+const recognizedTokenTypes = { bot: () => undefined, user: () => undefined };
 
 /** Checks `iss` (RFC 9207) and state before anything is sent anywhere. */
 function acceptedAnswer(

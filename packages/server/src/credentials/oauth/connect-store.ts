@@ -148,7 +148,9 @@ export async function findLiveLink(tx: Db, accountId: string, hash: Uint8Array):
       ),
     )
     .where(and(byHash(accountId, hash), isLive));
-  return found && { ...found.row, ...found, ...{ row: undefined } };
+  if (found === undefined) return undefined;
+  const { row, ...facts } = found;
+  return { ...row, ...facts };
 }
 
 /** Puts a ticket on the link in place of an earlier one; when it ends, or undefined when the link cannot be used by this user. */

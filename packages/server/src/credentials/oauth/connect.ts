@@ -33,7 +33,7 @@ export async function linkFor(
   tx: Db,
   parts: LinkParts,
   credential: CredentialRow,
-  redirectUri?: string | undefined,
+  redirectUri?: string,
 ): Promise<ConnectLink & { isNew: boolean }> {
   const { accountId, userId, connectorId, id: credentialId } = credential;
   if (redirectUri !== undefined) await checkRedirect(tx, accountId, redirectUri);

@@ -194,7 +194,7 @@ ${facts.names
 export const connectedPage = (connector: string): Page =>
   page(200, `${connector} is connected`, '<p>You can close this page and go back to where you came from.</p>');
 
-const failures: Record<string, readonly [title: string, text: string]> = {
+const failures = {
   access_denied: ['Nothing was connected', 'The sign-in service says that access was not given.'],
   another_account: [
     'This is another account',
@@ -206,10 +206,11 @@ const failures: Record<string, readonly [title: string, text: string]> = {
     'The sign-in service gave an answer that cannot be used. Nothing was changed.',
   ],
   link_ended: ['This link has ended', 'Something was changed while you were away. Nothing was connected.'],
-};
+} as const;
 
-export function failedPage(error: string): Page {
-  const [title, text] = failures[error] ?? (failures['provider_error'] as readonly [string, string]);
+/** Each failure that a sign-in may end with, in words for the person in front of it. */
+export function failedPage(error: keyof typeof failures): Page {
+  const [title, text] = failures[error];
   return page(
     error === 'provider_unreachable' ? 502 : 400,
     title,

@@ -176,6 +176,9 @@ async function registerClient(
   const answer = await protocolAnswer('registration', async () => {
     const response = await oauth.dynamicClientRegistrationRequest(server, metadata, protocolOptions(parts, connector));
     return oauth.processDynamicClientRegistrationResponse(response);
+  }).catch((error: unknown) => {
+    if (error instanceof ProviderRefusal) throw new ProviderError('no_client', `registration_${error.error}`);
+    throw error;
   });
   const registered = answer.token_endpoint_auth_method ?? tokenAuth;
   if (registered !== tokenAuth) throw new ProviderError('no_client', 'registered_with_another_authentication');

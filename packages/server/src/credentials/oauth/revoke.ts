@@ -1,18 +1,21 @@
-// Ends a grant at its provider before its credential is deleted (RFC 7009). Best effort within five seconds: a provider that is away, refuses or
+// Ends a grant at its provider before its credential is deleted (RFC 7009). Best effort within some seconds: a provider that is away, refuses or
 // knows no revocation never keeps a credential from being deleted.
 import { oauthSecrets } from '@mcp-valet/shared';
 import type { Parts } from '../../context.ts';
 import { type Scope, withScope } from '../../db/scope.ts';
-import { leaseGrant, readGrant, secretOf } from './grant-store.ts';
+import { type Grant, leaseGrant, readGrant, secretOf } from './grant-store.ts';
 import { tokenClientFor } from './provider.ts';
 import type { RefreshParts } from './refresh.ts';
 import { requestRevocation } from './token-request.ts';
-import { withSignal } from './waiting.ts';
+import { sleep, withSignal } from './waiting.ts';
 
 export type RevokeParts = RefreshParts & Pick<Parts, 'directory'>;
 
 const withinMs = 5_000;
 const leaseMs = 30_000;
+/** For a renewal that is under way. */
+const renewingMs = 3_000;
+const lookEveryMs = 200;
 
 /**
  * Whether the provider confirmed the end of the grant: null where it offers no revocation or nothing was granted, undefined for a credential that
@@ -23,13 +26,7 @@ export async function revokeGrant(
   scope: Scope,
   credentialId: string,
 ): Promise<boolean | null | undefined> {
-  const grant = await withScope(parts.db, scope, async (tx) => {
-    const found = await readGrant(tx, { accountId: scope.account, userId: scope.user, id: credentialId });
-    if (found?.record.type !== 'oauth2') return undefined;
-    // No renewal may begin now: its tokens would outlive the credential.
-    const leased = await leaseGrant(tx, found.record, secretOf(found.record, oauthSecrets.access), leaseMs);
-    return leased?.grant;
-  });
+  const grant = await holdGrant(parts, scope, credentialId);
   if (grant === undefined) return undefined;
   const { record } = grant;
   const sealed = [oauthSecrets.refresh, oauthSecrets.access].flatMap((name) => secretOf(record, name) ?? []);
@@ -59,5 +56,19 @@ export async function revokeGrant(
   } catch (error) {
     parts.log.warn({ name: error instanceof Error ? error.name : typeof error, credentialId }, 'revocation_failed');
     return false;
+  }
+}
+
+/** The oauth2 grant with nobody renewing it from now on: tokens that come after the revocation would outlive the credential. */
+async function holdGrant({ db }: RevokeParts, scope: Scope, id: string): Promise<Grant | undefined> {
+  const until = performance.now() + renewingMs;
+  for (;;) {
+    const held = await withScope(db, scope, async (tx) => {
+      const found = await readGrant(tx, { accountId: scope.account, userId: scope.user, id });
+      if (found?.record.type !== 'oauth2') return undefined;
+      return leaseGrant(tx, found.record, secretOf(found.record, oauthSecrets.access), leaseMs);
+    });
+    if (held === undefined || held.isTaken || !held.grant.isLeased || performance.now() > until) return held?.grant;
+    await sleep(lookEveryMs);
   }
 }

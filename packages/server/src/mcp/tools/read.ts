@@ -160,7 +160,8 @@ export const getCredentialMetadata: MetaTool<'get_credential_metadata_alloy'> = 
     localStep('get_credential_metadata_alloy', input, async (_, __, call) => {
       const connector = await getVisibleConnector(call, input.connectorId);
       if (connector.oauth !== null) return resultAnswer(jsonResult({ metadata: [oauthMetadata] }));
-      const names = connector.requiredSecrets;
+      const ofSchemes = Object.values(connector.auth ?? {}).flatMap((parts) => Object.values(parts));
+      const names = connector.requiredSecrets.length > 0 ? connector.requiredSecrets : [...new Set(ofSchemes)];
       const fields = {
         type: 'object',
         properties: Object.fromEntries(names.map((name) => [name, { type: 'string' }])),
