@@ -1,4 +1,8 @@
 // Where drizzle-kit finds the tables and writes migrations. Used by developers only, never at run time.
 import { defineConfig } from 'drizzle-kit';
 
-export default defineConfig({ dialect: 'postgresql', schema: './src/db/schema.ts', out: './migrations' });
+export default defineConfig({
+  dialect: 'postgresql',
+  schema: ['./src/db/schema.ts', './src/db/schema-connect.ts'],
+  out: './migrations',
+});

@@ -49,7 +49,11 @@ function setup() {
     forget: async (matches) => void (matches('k' as UpstreamKey) && forgotten.push('k' as UpstreamKey)),
     close: async () => undefined,
   };
-  return { upstreams: createUpstreams({ raw, sdk, stdio: { ...sdk, forget: async () => undefined }, rest }), handed, forgotten };
+  return {
+    upstreams: createUpstreams({ raw, sdk, stdio: { ...sdk, forget: async () => undefined }, rest }),
+    handed,
+    forgotten,
+  };
 }
 const textOf = (result: Record<string, unknown>): unknown =>
   (result['content'] as { text: string }[] | undefined)?.[0]?.text;

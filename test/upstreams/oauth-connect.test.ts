@@ -231,6 +231,29 @@ describe.each(testDatabases())('connecting on $kind', ({ open }) => {
     expect(await bearerAt('alice', made.credentialId)).not.toBe(before);
   });
 
+  it('keeps the refresh token when the same account comes back without a new one', async () => {
+    const made = await stage.link('bob');
+    await stage.connect('bob', 'bob@provider', made.oauthUrl);
+    const before = await bearerAt('bob', made.credentialId);
+    const { oauth } = await stage.rig.manage('GET', `/api/connectors/${connectorId}`);
+    const { hasClientSecret, ...settings } = oauth;
+    expect(hasClientSecret).toBe(true);
+    const change = (wanted: string[]) =>
+      stage.rig.manage('PUT', `/api/connectors/${connectorId}`, { oauth: { ...settings, scopes: wanted } });
+    await change(['openid', 'mail.read']);
+    try {
+      const again = await stage.rig.manage('POST', `/api/credentials/${made.credentialId}/connect`);
+      expect((await stage.connect('bob', 'bob@provider', again.oauthUrl)).text).toContain('is connected');
+      expect((await stage.credential(made.credentialId)).secretNames).toContain('oauth.refresh_token');
+      expect(await bearerAt('bob', made.credentialId)).not.toBe(before);
+      const fresh = await stage.link('bob');
+      await stage.connect('bob', 'bob@provider', fresh.oauthUrl);
+      expect((await stage.credential(fresh.credentialId)).secretNames).not.toContain('oauth.refresh_token');
+    } finally {
+      await change(scopes);
+    }
+  });
+
   it('tells the trail what happened, and never a value', async () => {
     const made = await stage.link('alice');
     await stage.connect('alice', 'alice@provider', made.oauthUrl);

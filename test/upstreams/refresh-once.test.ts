@@ -28,7 +28,7 @@ describe('100 parallel calls with an expired access token', () => {
   it('make one refresh per user and never mix tokens', async () => {
     stage = await startRefreshStage();
     const { rig, provider } = stage;
-    const users = await Promise.all(['u0', 'u1', 'u2', 'u3', 'u4'].map((name) => stage?.deposit(name)));
+    const users = await Promise.all(['u0', 'u1', 'u2', 'u3', 'u4'].map(async (name) => stage?.deposit(name)));
 
     const answers = await Promise.all(
       Array.from({ length: 100 }, (_, n) => callEcho(rig, `u${n % 5}`, users[n % 5]?.key ?? '')),

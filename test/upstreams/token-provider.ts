@@ -102,6 +102,8 @@ export async function startTokenProvider(options: { revocation?: boolean } = {})
         return reply(response, 200, '<h1>Maintenance</h1>');
       case 'invalid-grant':
         return reply(response, 400, { error: 'invalid_grant', error_description: 'gone' });
+      default:
+        break;
     }
     const subject = current.get(token);
     if (subject === undefined) {

@@ -32,7 +32,9 @@ function stage(scene: Scene, kept: UpstreamKey[]) {
     },
     carriers: {
       eachKey: (visit: (key: UpstreamKey) => void) => left.forEach(visit),
-      forget: async (matches: (key: UpstreamKey) => boolean) => left.forEach((key) => matches(key) && left.delete(key)),
+      forget: async (matches: (key: UpstreamKey) => boolean) => {
+        for (const key of [...left]) if (matches(key)) left.delete(key);
+      },
       connectorsChanged: () => undefined,
     },
     vault: { forget: () => undefined, forgetAll: () => undefined },

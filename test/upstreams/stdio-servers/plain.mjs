@@ -73,7 +73,9 @@ const tools = {
     }),
   read_file: async ({ path }) => {
     const { readFile } = await import('node:fs/promises');
-    return readFile(path, 'utf8').then(text, (error) => text(`refused: ${error.code}`));
+    return readFile(path, 'utf8').then(text, (/** @type {unknown} */ error) =>
+      text(`refused: ${/** @type {NodeJS.ErrnoException} */ (error).code}`),
+    );
   },
 };
 

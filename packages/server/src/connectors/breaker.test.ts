@@ -5,7 +5,10 @@ import { Breaker } from './breaker.ts';
 function scene() {
   let now = 1_000;
   const breaker = new Breaker(() => now);
-  return { breaker, pass: (ms: number) => void (now += ms) };
+  const pass = (ms: number): void => {
+    now += ms;
+  };
+  return { breaker, pass };
 }
 
 describe('an upstream that cannot be reached', () => {

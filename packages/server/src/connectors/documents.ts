@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { and, eq, sql } from 'drizzle-orm';
 import type { Database } from '../db/client.ts';
-import { connectorDocuments } from '../db/schema.ts';
+import { connectorDocuments } from '../db/schema-connect.ts';
 import { accountScope, type Db, withScope } from '../db/scope.ts';
 import type { ConnectorRecord, ImportedFacts } from '../identity/records.ts';
 import { Refusal } from '../refusal.ts';

@@ -256,7 +256,7 @@ const actions: Handler<Routes['actions']> = async ({ params, query }, ctx) => {
   return { connectorId: row.id, actions: found, count: found.length };
 };
 
-create.prepare = ({ body }, ctx) => prepareDocument(body as object, ctx);
+create.prepare = ({ body }, ctx) => prepareDocument(body, ctx);
 update.prepare = ({ body }, ctx) => prepareDocument(body, ctx);
 
 export const connectorHandlers = { create, list, get, update, delete: remove, refresh, actions } satisfies {

@@ -35,7 +35,7 @@ export function definitionOf(row: ConnectorRow): Definition {
     name,
     description,
     category,
-    config: row.config as Definition['config'],
+    config: row.config,
     oauth: row.oauth as Definition['oauth'],
     allowShared,
     inject: row.inject,

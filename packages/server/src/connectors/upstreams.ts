@@ -213,7 +213,7 @@ export function createUpstreams({ raw, sdk, stdio, rest }: Carriers): Upstreams 
       try {
         return await lists.get(kind, source, fresh);
       } catch (error) {
-        states.note(source.key, error);
+        states.failed(source, error);
         throw error;
       }
     },

@@ -76,6 +76,12 @@ const deposited = ({ accessToken, refreshToken, expiresIn, scopes }: Tokens) => 
 const told = (ctx: Ctx, row: CredentialRow, details: Record<string, unknown>) =>
   ctx.note({ target: row.id, userId: row.userId, details: { connector: row.connectorId, ...details } });
 
+/** Who else may use it is found by account: sharing, and the end of it, concerns everybody. */
+function changedOf(ctx: Ctx, row: Pick<CredentialRow, 'accountId' | 'userId'>, isOrWasShared: boolean): void {
+  ctx.changed(`user:${row.userId}`);
+  if (isOrWasShared) ctx.changed(`connectors:${row.accountId}`);
+}
+
 const create: Handler<Routes['create']> = async ({ body }, ctx) => {
   ctx.note({ target: body.connectorId });
   const isOAuth = body.authenticationType === 'oauth2';
@@ -101,7 +107,7 @@ const create: Handler<Routes['create']> = async ({ body }, ctx) => {
   const row = tokens === undefined ? made : await storeGrant(ctx.db, ctx.parts.vault, made, deposited(tokens));
   const how = isOAuth ? { by: tokens === undefined ? 'link' : 'tokens' } : {};
   told(ctx, row, { type: row.type, names: Object.keys(fields), is_default: row.isDefault, shared: row.shared, ...how });
-  ctx.changed(`user:${user.id}`);
+  changedOf(ctx, row, row.shared);
   const credential = await shownWithNames(ctx.db, { ...row, username: user.username });
   if (!isOAuth || tokens !== undefined) return credential;
   return withLink(credential, await linkFor(ctx.db, ctx.parts, row, body.redirectUri));
@@ -161,7 +167,7 @@ const update: Handler<Routes['update']> = async ({ params, body }, ctx) => {
     ...(body.shared !== undefined && { shared: row.shared }),
   };
   told(ctx, row, { names: Object.keys(body.fields ?? {}), is_default: row.isDefault, ...how });
-  ctx.changed(`user:${row.userId}`);
+  changedOf(ctx, row, row.shared || before.shared);
   return shownWithNames(ctx.db, { ...row, username: before.username });
 };
 
@@ -174,7 +180,7 @@ const remove: Handler<Routes['delete']> = async ({ params }, ctx) => {
   const revokedUpstream = revoked.get(params);
   const secrets = await deleteCredential(ctx.db, row);
   told(ctx, row, { secrets, ...(revokedUpstream !== undefined && { revoked_upstream: revokedUpstream }) });
-  ctx.changed(`user:${row.userId}`);
+  changedOf(ctx, row, row.shared);
   const reply = { message: 'Credential deleted' as const, credentialId: row.id };
   return row.type === 'oauth2' ? { ...reply, revokedUpstream: revokedUpstream ?? null } : reply;
 };

@@ -108,6 +108,13 @@ describe('a shared credential', () => {
     expect(with_(lending, [credential('a'), credential('b')], lent)).toBe('missing');
   });
 
+  it('serves who was only given a link so far: an empty credential is none yet', () => {
+    const empty = credential('a', { status: 'pending', names: [] });
+    expect(with_(lending, [empty], lent)).toBe('use s');
+    expect(with_(lending, [empty], [])).toBe('missing');
+    expect(with_(needsToken, [empty], lent)).toBe('missing');
+  });
+
   it('is not used when it is not marked as shared, or when there are several and none is the default', () => {
     expect(with_(lending, [], [credential('s', { userId: 'other', shared: false })])).toBe('missing');
     const second = credential('t', { userId: 'third', shared: true });

@@ -31,10 +31,12 @@ export function resolveCredential(
   const of = (some: readonly CredentialRecord[]) => some.filter(({ connectorId }) => connectorId === connector.id);
   const mine = of(own);
   const lent = connector.allowShared ? of(shared).filter((credential) => credential.shared) : [];
+  // A link that was given out leaves an empty one behind: until something is in it the user has none.
+  const hasNone = mine.every(({ status, secrets }) => status === 'pending' && secrets.length === 0);
   const wished = wish.argument ?? wish.header;
   const chosen =
     wished === undefined
-      ? (preferred(mine) ?? (mine.length === 0 ? preferred(lent) : undefined))
+      ? ((hasNone ? preferred(lent) : undefined) ?? preferred(mine))
       : [...mine, ...lent].find((credential) => credential.id === wished);
   const required = connector.requiredSecrets;
   if (chosen === undefined) {

@@ -169,6 +169,8 @@ export interface NewGrant {
   scopes?: readonly string[] | undefined;
   /** Who it belongs to at the provider; null: it did not say. */
   subject: string | null;
+  /** The same person as before came without a new refresh token: some providers give one at the first sign-in only, and it lives on. */
+  keepsRefresh?: boolean | undefined;
 }
 
 /** Stores a grant in place of what the credential held. What the new one has not got is gone too: it belonged to the old one. */
@@ -179,7 +181,9 @@ export async function storeGrant(tx: Db, vault: Vault, row: CredentialRow, grant
     ...(grant.refreshToken !== undefined && { [oauthSecrets.refresh]: grant.refreshToken }),
     ...(grant.idToken !== undefined && { [oauthSecrets.id]: grant.idToken }),
   };
-  const stale = Object.values(oauthSecrets).filter((name) => !(name in tokens));
+  const stale = Object.values(oauthSecrets).filter(
+    (name) => !(name in tokens) && !(name === oauthSecrets.refresh && grant.keepsRefresh === true),
+  );
   const ours = and(eq(secrets.accountId, row.accountId), eq(secrets.credentialId, row.id));
   if (stale.length > 0) await tx.delete(secrets).where(and(ours, inArray(secrets.name, stale)));
   await sealFields(tx, vault, row, tokens);

@@ -1,6 +1,6 @@
 // Where an account's settings live: one row, made when something is first set. The signing key of its webhook is sealed and never read here.
 import { eq, sql } from 'drizzle-orm';
-import { accountSettings } from '../db/schema.ts';
+import { accountSettings } from '../db/schema-connect.ts';
 import type { Db } from '../db/scope.ts';
 
 export type SettingsRow = typeof accountSettings.$inferSelect;

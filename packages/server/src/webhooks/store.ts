@@ -1,7 +1,8 @@
 // The outbox: what webhooks are to be told is written in the transaction of what happened, and delivered later. Rows hold ids, names and
 // statuses, never a value. Delivering is `deliver`'s.
 import { and, eq, inArray, isNotNull, isNull, lt, sql } from 'drizzle-orm';
-import { accountSettings, users, webhookDeliveries } from '../db/schema.ts';
+import { users } from '../db/schema.ts';
+import { accountSettings, webhookDeliveries } from '../db/schema-connect.ts';
 import { type Db, rowsOf } from '../db/scope.ts';
 import { randomBase62 } from '../ids.ts';
 

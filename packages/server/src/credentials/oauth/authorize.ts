@@ -237,7 +237,8 @@ async function keepGrant(
     // Whoever renews must not find somebody else's data behind the same credential.
     if (known !== null && grant.subject !== known) return { status: 'error', error: 'another_account' };
     if (!(await finishLink(tx, link, 'void'))) return { status: 'error', error: 'link_ended' };
-    await storeGrant(tx, parts.vault, credential, grant);
+    const keepsRefresh = known !== null && credential.status !== 'reauth_required';
+    await storeGrant(tx, parts.vault, credential, { ...grant, keepsRefresh });
     await recordEvent(tx, {
       ...eventOf(link, asked),
       outcome: 'ok',

@@ -2,7 +2,7 @@
 // ourselves. A client's secret is sealed under the state key, bound to account, connector and issuer; it belongs to no user.
 import { and, eq, sql } from 'drizzle-orm';
 import type { Keyring } from '../../crypto/keyring.ts';
-import { oauthClients } from '../../db/schema.ts';
+import { oauthClients } from '../../db/schema-connect.ts';
 import type { Db } from '../../db/scope.ts';
 
 export interface OAuthClient {

@@ -4,7 +4,8 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { and, desc, eq, gt, inArray, lte, sql } from 'drizzle-orm';
 import type { Keyring } from '../../crypto/keyring.ts';
-import { connectors, connectRequests, credentials, users } from '../../db/schema.ts';
+import { connectors, credentials, users } from '../../db/schema.ts';
+import { connectRequests } from '../../db/schema-connect.ts';
 import type { Db } from '../../db/scope.ts';
 
 export type ConnectRow = typeof connectRequests.$inferSelect;
