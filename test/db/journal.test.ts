@@ -101,6 +101,27 @@ describe.each(testDatabases())('the journal on $kind', ({ open }) => {
     expect(await rowOf(call.id, a)).toMatchObject({ outcome: null });
   });
 
+  it('takes its first statements all at once', async () => {
+    const fresh = await open();
+    const first = await openDatabase({ url: fresh.url });
+    try {
+      const calls = [intent(a), intent(a), intent(b)];
+      const [one, two, late] = await Promise.all([
+        beginCalls(first, calls.slice(0, 1)),
+        beginCalls(first, calls.slice(1)),
+        endCalls(first, [{ id: 'call_unknown', accountId: a.account, outcome: 'ok' }]),
+      ]);
+      expect([one, two, late]).toEqual([new Map(), new Map(), ['call_unknown']]);
+      const ends = calls.map(({ id, accountId }) => ({ id, accountId, outcome: 'ok' as const }));
+      expect(await endCalls(first, [...ends, { id: 'call_x', accountId: b.account, outcome: 'ok' }])).toEqual([
+        'call_x',
+      ]);
+    } finally {
+      await first.close();
+      await fresh.close();
+    }
+  });
+
   it('takes rows that are already complete', async () => {
     const call = intent(a, {
       tool: 'list_connectors_alloy',

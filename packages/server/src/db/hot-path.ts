@@ -1,4 +1,4 @@
-// The statements that every call runs, as SQL functions: one round trip each, scope set inside (migrations 0002 and 0003).
+// The statements that every call runs, as SQL functions: one round trip each, scope set inside (migrations 0002, 0003 and 0007).
 // Only encodes and decodes; grouping, retries and what the states mean belong to `calls/` and `identity/`.
 import { type Database, internalsOf } from './client.ts';
 

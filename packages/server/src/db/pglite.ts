@@ -87,15 +87,21 @@ function driverOver(pg: PGlite, lock: DirectoryLock | undefined): PgliteDriver {
 
   // The functions that every call runs take one text. Prepared once and run by name they cost half of what a query with its five messages
   // does; the session is ours alone and lives as long as the database.
-  const prepared = new Map<string, string>();
+  let lastPrepared = 0;
+  const prepared = new Map<string, Promise<string>>();
+  const prepare = async (text: string, name: string): Promise<string> => {
+    await pg.exec(`prepare ${name} as ${text}`);
+    return name;
+  };
   const runPrepared = async (text: string, param: string): Promise<Row[]> => {
     let name = prepared.get(text);
     if (name === undefined) {
-      name = `valet_call_${prepared.size}`;
-      await pg.exec(`prepare ${name} as ${text}`);
+      // Kept before it is done: two first calls at a time share it. A failed one is not kept.
+      name = prepare(text, `valet_call_${++lastPrepared}`);
       prepared.set(text, name);
+      name.catch(() => prepared.delete(text));
     }
-    return ((await pg.exec(`execute ${name}('${param.replaceAll("'", "''")}')`)).at(-1)?.rows ?? []) as Row[];
+    return ((await pg.exec(`execute ${await name}('${param.replaceAll("'", "''")}')`)).at(-1)?.rows ?? []) as Row[];
   };
 
   return {
