@@ -33,7 +33,7 @@ function stage(scene: Scene, kept: UpstreamKey[]) {
     carriers: {
       eachKey: (visit: (key: UpstreamKey) => void) => left.forEach(visit),
       forget: async (matches: (key: UpstreamKey) => boolean) => {
-        for (const key of [...left]) if (matches(key)) left.delete(key);
+        for (const key of left) if (matches(key)) left.delete(key);
       },
       connectorsChanged: () => undefined,
     },

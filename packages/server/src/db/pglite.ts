@@ -101,7 +101,8 @@ function driverOver(pg: PGlite, lock: DirectoryLock | undefined): PgliteDriver {
       prepared.set(text, name);
       name.catch(() => prepared.delete(text));
     }
-    return ((await pg.exec(`execute ${await name}('${param.replaceAll("'", "''")}')`)).at(-1)?.rows ?? []) as Row[];
+    const results = await pg.exec(`execute ${await name}('${param.replaceAll("'", "''")}')`);
+    return results.at(-1)?.rows ?? [];
   };
 
   return {
