@@ -105,7 +105,9 @@ function masked(side: Side, text: string): unknown {
   clean = clean
     .replace(/"requestState":"[^"]+"/g, '"requestState":"sealed"')
     .replace(/cred_[A-Za-z0-9]+/g, 'cred')
-    .replace(/usr_[A-Za-z0-9]+/g, 'usr');
+    .replace(/usr_[A-Za-z0-9]+/g, 'usr')
+    // Each gateway gives out links of its own.
+    .replace(/http:[^"\\]*\/connect\/[\w-]+/g, 'link');
   clean = clean
     .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*Z/g, 'time')
     .replace(/\\?"retryAfterMs\\?":\d+/g, '"retryAfterMs":0');

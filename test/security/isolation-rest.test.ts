@@ -24,6 +24,9 @@ const ruleName = (rule: Rule) => (rule.note === undefined ? rule.route : `${rule
 const cellName = ({ rule, caller, subject }: Cell) =>
   `${ruleName(rule)} by ${caller.name} about ${subject.user ?? 'nobody'} of ${subject.account ?? 'nowhere'}`;
 
+/** Well-formed, and given to nobody. */
+const noLink = `http://127.0.0.1/connect/${'A'.repeat(43)}`;
+
 const userSubject = (account: WorldAccount, username: 'alice' | 'bob'): Subject => ({
   account: account.name,
   user: username,
@@ -33,6 +36,7 @@ const userSubject = (account: WorldAccount, username: 'alice' | 'bob'): Subject 
   serverId: account.servers.connect.id,
   connectorId: account.ownConnector,
   secretName: 'TOKEN',
+  connectUrl: noLink,
   unique: '',
 });
 const missing: Subject = {
@@ -44,6 +48,7 @@ const missing: Subject = {
   serverId: 'nowhere-00000000',
   connectorId: 'nowhere',
   secretName: 'TOKEN',
+  connectUrl: noLink,
   unique: '',
 };
 
@@ -111,6 +116,8 @@ describe.each(testDatabases())('isolation of REST routes on $kind', ({ open }) =
         'secrets',
         'data_keys',
         'claims',
+        'connect_requests',
+        'account_settings',
       ]).then(async (lines) => [
         ...lines,
         ...(await read(`select to_jsonb(k) - 'last_used_at' as key from api_keys k order by id`)).map((row) =>
@@ -130,6 +137,9 @@ describe.each(testDatabases())('isolation of REST routes on $kind', ({ open }) =
     const known = new Set(routes.map(({ route }) => `${route.method} ${route.path.replace(/\{(\w+)\}/g, ':$1')}`));
     for (const path of ['/mcp', '/mcp/:serverId', '/mcp/:serverId/:accessToken'])
       for (const method of ['POST', 'GET', 'DELETE']) known.add(`${method} ${path}`);
+    // The pages of a sign-in, for browsers.
+    for (const page of ['GET /connect/:id', 'POST /connect/:id', 'GET /oauth/callback', 'GET /oauth/client.json'])
+      known.add(page);
     expect(served.length).toBeGreaterThan(40);
     expect(served.filter((route) => !known.has(route) && !route.startsWith('HEAD '))).toEqual([]);
   });
@@ -267,6 +277,7 @@ async function freshSubject(world: World, account: WorldAccount, own: string | u
     url: world.upstreams.demo.url,
   });
   const { credentialId } = credential;
+  const { oauthUrl } = await manage('POST', `/api/credentials/${credentialId}/connect`);
   return {
     account: account.name,
     user: username,
@@ -276,6 +287,7 @@ async function freshSubject(world: World, account: WorldAccount, own: string | u
     serverId: server.serverId,
     connectorId: connector.connectorId,
     secretName: name,
+    connectUrl: oauthUrl,
     unique: '',
   };
 }

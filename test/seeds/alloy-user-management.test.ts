@@ -235,10 +235,9 @@ describe('the troubleshooting bodies', () => {
     const answer = await scene.rig.rpc(server.path, postMessage, as('user_alice_123'));
     expect(answer.status).toBe(200);
     expect(answer.body.result.isError).toBe(true);
-    expect(toolJson(answer)).toEqual({
-      ...(await exampleJson(seed('missing-credentials.json'))),
-      code: 'CREDENTIALS_REQUIRED',
-    });
+    const { connectUrl, ...body } = toolJson(answer);
+    expect(body).toEqual({ ...(await exampleJson(seed('missing-credentials.json'))), code: 'CREDENTIALS_REQUIRED' });
+    expect(connectUrl).toMatch(/\/connect\/[\w-]{43}$/);
     expect(scene.upstream.calls).toEqual([]);
   });
 

@@ -15,6 +15,7 @@ describe('beside a dead and a silent upstream', () => {
   let good: RecordingUpstream;
   let silent: net.Server;
   let serverId = '';
+  let isGoodOpen = true;
   const deadUrl = 'http://127.0.0.1:1/mcp';
   beforeAll(async () => {
     good = await startRecordingUpstream({ record: true });
@@ -36,7 +37,7 @@ describe('beside a dead and a silent upstream', () => {
   });
   afterAll(async () => {
     await rig.close();
-    await good.close();
+    if (isGoodOpen) await good.close();
     silent.close();
   });
 
@@ -93,6 +94,7 @@ describe('beside a dead and a silent upstream', () => {
 
   it('a list that was read once is answered from its copy when the upstream dies, and says nothing is fresh', async () => {
     await good.close();
+    isGoodOpen = false;
     await rig.manage('POST', '/api/connectors/good/refresh');
     const { ms, value } = await elapsed(list());
     expect(ms).toBeLessThan(6_000);

@@ -94,6 +94,18 @@ const cases: Case[] = [
   ],
   ['credentials.delete', (c) => c.credentials.delete('cred_1'), 'DELETE /api/credentials/cred_1'],
   [
+    'credentials.connect',
+    (c) => c.credentials.connect('cred_1', { redirectUri: 'https://app.example/back' }),
+    'POST /api/credentials/cred_1/connect',
+    { redirectUri: 'https://app.example/back' },
+  ],
+  [
+    'credentials.ticket',
+    (c) => c.credentials.ticket({ connectUrl: 'https://valet.example/connect/x', userId: 'al' }),
+    'POST /api/connect/tickets',
+    { connectUrl: 'https://valet.example/connect/x', userId: 'al' },
+  ],
+  [
     'secrets.set',
     (c) => c.setSecret({ userId: 'al', connector: 'github', name: 'T', value: 'v' }),
     'POST /secrets/set',
@@ -118,6 +130,8 @@ const cases: Case[] = [
     { username: 'al', serverName: 'github', secretName: 'T' },
   ],
   ['accounts.create', (c) => c.accounts.create({ name: 'acme' }), 'POST /api/accounts', { name: 'acme' }],
+  ['settings.get', (c) => c.settings.get(), 'GET /api/settings'],
+  ['settings.update', (c) => c.settings.update({ webhookUrl: null }), 'PUT /api/settings', { webhookUrl: null }],
   ['system.me', (c) => c.me(), 'GET /api/me'],
   ['system.status', (c) => c.status(), 'GET /status'],
 ];

@@ -14,6 +14,8 @@ export interface Subject {
   serverId: string;
   connectorId: string;
   secretName: string;
+  /** A sign-in link of the user, or one that nobody was given. */
+  connectUrl: string;
   /** Different for every cell. */
   unique: string;
 }
@@ -261,7 +263,27 @@ export const restRules: readonly Rule[] = [
     (s) => `/api/credentials/${q(s.credentialId)}`,
     () => ({ label: 'changed' }),
   ),
+  change('credentials.connect', 'self', 201, 'object', 'POST', (s) => `/api/credentials/${q(s.credentialId)}/connect`),
+  change(
+    'credentials.ticket',
+    'account',
+    201,
+    'object',
+    'POST',
+    () => '/api/connect/tickets',
+    ({ connectUrl, userId }) => ({ connectUrl, userId }),
+  ),
   change('credentials.delete', 'self', 200, 'object', 'DELETE', (s) => `/api/credentials/${q(s.credentialId)}`),
+  get('settings.get', 'account', () => '/api/settings'),
+  change(
+    'settings.update',
+    'account',
+    200,
+    null,
+    'PUT',
+    () => '/api/settings',
+    (s) => ({ redirectUris: [`https://app.example/${s.unique}`] }),
+  ),
 
   get('calls.list', 'self', (s) => `/api/calls?limit=1000&userId=${s.userId}`, 'user-by-name'),
   get('calls.list', 'self', () => '/api/calls?limit=1000', null, 'of all that one may see'),

@@ -1,7 +1,7 @@
 // The MCP endpoints as Fastify routes: bytes -> one message -> a lane -> an answer. The credential is checked before the body is read.
 // Knows HTTP and the gate's steps; what a method does is elsewhere.
 import type { ServerResponse } from 'node:http';
-import { headers as names } from '@mcp-valet/shared';
+import { isStorableText, headers as names } from '@mcp-valet/shared';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Parts } from '../context.ts';
 import { identifyRequest, unauthorized } from '../identity/identify.ts';
@@ -93,7 +93,9 @@ async function findServer(
   if (id === undefined) return null;
   if (principal.serverId !== null && principal.serverId !== id)
     throw new Refusal('UNAUTHORIZED', 'Missing or invalid credential', { reason: 'other_server' });
-  const server = id.length <= 128 ? await parts.directory.server(principal.accountId, id) : undefined;
+  // What the database cannot hold is no id; asking it would be an error of ours.
+  const server =
+    id.length <= 128 && isStorableText(id) ? await parts.directory.server(principal.accountId, id) : undefined;
   if (server === undefined) throw new Refusal('NOT_FOUND', 'Server not found', { reason: 'server_not_found' });
   return server;
 }
