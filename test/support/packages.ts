@@ -22,7 +22,8 @@ function isInstalled(name: string): boolean {
   });
 }
 
-export default function setup(): () => void {
+/** Called by vitest before anything runs; what it returns is called after everything ran. */
+export function setup(): () => void {
   const missing = programs.filter(({ name }) => !isInstalled(name));
   return () => {
     for (const { name, without } of missing) process.stderr.write(`npm test: ${name} is missing: ${without}\n`);

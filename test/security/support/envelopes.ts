@@ -26,6 +26,8 @@ export function restFault(answer: Received): string | undefined {
 /** The same for an MCP endpoint: JSON-RPC, whatever happened. */
 export function rpcFault(answer: Received): string | undefined {
   if (answer.status >= 500) return `a ${answer.status}`;
+  // Too large for the HTTP parser: no route was found yet whose form the answer could have.
+  if (answer.status === 431) return restFault(answer);
   if (answer.status === 202) return answer.text === '' ? undefined : 'a 202 with a body';
   if (String(answer.headers['content-type']).startsWith('text/event-stream')) return undefined;
   const body = json(answer.text) as Body | undefined;
