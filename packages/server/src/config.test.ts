@@ -96,6 +96,13 @@ describe('loadConfig', () => {
     expect(config.warnings).toEqual(['VALET_RATELIMIT is not a variable of this version and is ignored']);
   });
 
+  it('says that a proxy of the environment is not used, without its address', () => {
+    const { warnings } = loadConfig({ https_proxy: 'http://user:hidden@proxy.example:3128', HTTP_PROXY: '' });
+    expect(warnings).toEqual([
+      'https_proxy is set and not used: requests to upstreams go out directly, to checked addresses',
+    ]);
+  });
+
   it('prints no secret', () => {
     const config = loadConfig({
       VALET_API_KEY: apiKey,

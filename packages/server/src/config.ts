@@ -206,10 +206,12 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
   if (!parsed.success || problems.length > 0) throw new ConfigError([...new Set(problems)]);
   // A misspelt name silently counts as unset. Only a warning: orchestrators inject names of their own (VALET_SERVICE_HOST).
   const unknown = Object.keys(env).filter((name) => name.startsWith('VALET_') && !(name in variables.shape));
-  return assemble(
-    parsed.data,
-    unknown.sort().map((name) => `${name} is not a variable of this version and is ignored`),
-  );
+  const proxies = Object.keys(env).filter((name) => /^(HTTPS?|ALL)_PROXY$/i.test(name) && env[name]);
+  return assemble(parsed.data, [
+    ...unknown.sort().map((name) => `${name} is not a variable of this version and is ignored`),
+    // Through a proxy the addresses that a request reaches could not be checked.
+    ...proxies.sort().map((name) => `${name} is set and not used: requests to upstreams go out directly, to checked addresses`),
+  ]);
 }
 
 function assemble(v: z.output<typeof variables>, warnings: readonly string[]): Config {
