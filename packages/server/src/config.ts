@@ -210,7 +210,9 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
   return assemble(parsed.data, [
     ...unknown.sort().map((name) => `${name} is not a variable of this version and is ignored`),
     // Through a proxy the addresses that a request reaches could not be checked.
-    ...proxies.sort().map((name) => `${name} is set and not used: requests to upstreams go out directly, to checked addresses`),
+    ...proxies
+      .sort()
+      .map((name) => `${name} is set and not used: requests to upstreams go out directly, to checked addresses`),
   ]);
 }
 
