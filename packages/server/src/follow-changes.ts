@@ -1,31 +1,9 @@
 // Ends what a committed change made stale: kept lists, sessions and child processes of upstreams, unwrapped data keys. Versions in the keys keep
 // a stale entry from being used; this ends what it still holds open, and nothing else: a running call of another connector goes on.
-import type { UpstreamKey } from './connectors/upstream-key.ts';
+import { readUpstreamKey, type UpstreamKey, type UpstreamKeyParts } from './connectors/upstream-key.ts';
 import type { Parts } from './context.ts';
 
 type FollowedParts = Pick<Parts, 'directory' | 'carriers' | 'vault' | 'log'>;
-
-interface Kept {
-  key: UpstreamKey;
-  accountId: string;
-  userId: string | null;
-  connectorId: string;
-  connectorVersion: number;
-  credentialId: string | null;
-  credentialVersion: number;
-}
-
-function partsOf(key: UpstreamKey): Kept {
-  const [accountId, userId, connectorId, connectorVersion, credentialId, credentialVersion] = JSON.parse(key) as [
-    string,
-    string | null,
-    string,
-    number,
-    string | null,
-    number,
-  ];
-  return { key, accountId, userId, connectorId, connectorVersion, credentialId, credentialVersion };
-}
 
 export function followChanges(parts: FollowedParts): void {
   const { directory, carriers, vault, log } = parts;
@@ -44,23 +22,23 @@ export function followChanges(parts: FollowedParts): void {
 /** Looks at what is kept and may be concerned, and ends what no call would find any more. */
 async function endStale(parts: FollowedParts, noun: 'user' | 'connectors', id: string): Promise<void> {
   const { carriers, directory } = parts;
-  const kept = new Map<UpstreamKey, Kept>();
-  carriers.eachKey((key) => kept.set(key, partsOf(key)));
+  const kept = new Map<UpstreamKey, UpstreamKeyParts>();
+  carriers.eachKey((key) => kept.set(key, readUpstreamKey(key)));
   const stale = new Set<UpstreamKey>();
-  for (const one of kept.values()) {
+  for (const [key, one] of kept) {
     if (noun === 'connectors' && one.accountId !== id) continue;
     const connector = (await directory.connectors(one.accountId)).get(one.connectorId);
     const isGone = connector === undefined || !connector.enabled || connector.version !== one.connectorVersion;
     // Where credentials are shared, a change of one user ends what others hold with it. Elsewhere only that user's own is looked at.
     const mayBeTheirs = noun === 'user' && one.userId === id;
     if (isGone || ((mayBeTheirs || connector.allowShared) && (await hasLost(parts, one, connector.allowShared))))
-      stale.add(one.key);
+      stale.add(key);
   }
   if (stale.size > 0) await carriers.forget((key) => stale.has(key));
 }
 
 /** Whether the user may no longer call, or the credential is gone or another one by now. Through caches that the same change has emptied. */
-async function hasLost({ directory }: FollowedParts, kept: Kept, allowShared: boolean): Promise<boolean> {
+async function hasLost({ directory }: FollowedParts, kept: UpstreamKeyParts, allowShared: boolean): Promise<boolean> {
   const { accountId, userId, credentialId } = kept;
   if (userId === null) return false;
   if ((await directory.user(accountId, userId))?.enabled !== true) return true;

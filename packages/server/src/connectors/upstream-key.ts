@@ -22,10 +22,18 @@ export function upstreamKey(parts: UpstreamKeyParts): UpstreamKey {
   return JSON.stringify(sessionId === undefined ? key : [...key, sessionId]) as UpstreamKey;
 }
 
+/** What a key names. */
+export function readUpstreamKey(key: UpstreamKey): UpstreamKeyParts {
+  const [accountId, userId, connectorId, connectorVersion, credentialId, credentialVersion, sessionId] = JSON.parse(
+    key,
+  ) as [string, string | null, string, number, string | null, number, string | undefined];
+  return { accountId, userId, connectorId, connectorVersion, credentialId, credentialVersion, sessionId };
+}
+
 /** Whether the key belongs to this caller session, and to this connector if one is named. */
 export function isOfSession(key: UpstreamKey, sessionId: string, connectorId?: string): boolean {
-  const parts = JSON.parse(key) as unknown[];
-  return parts[6] === sessionId && (connectorId === undefined || parts[2] === connectorId);
+  const parts = readUpstreamKey(key);
+  return parts.sessionId === sessionId && (connectorId === undefined || parts.connectorId === connectorId);
 }
 
 /** Sockets may be shared by the users of a connector: a socket carries no identity. */

@@ -4,7 +4,7 @@ import { performance } from 'node:perf_hooks';
 import { type Upstream, UpstreamFailure } from '../backend.ts';
 import { EnvironmentError, injectEnv } from '../inject.ts';
 import type { StdioEntry } from '../stdio-catalog.ts';
-import type { UpstreamKey } from '../upstream-key.ts';
+import { readUpstreamKey, type UpstreamKey } from '../upstream-key.ts';
 import { type HandshakeSetup, StdioConnection } from './mcp-stdio-connection.ts';
 import { defaultLimits, type StdioLimits, type StdioOptions } from './mcp-stdio-options.ts';
 import { StdioProcess } from './mcp-stdio-process.ts';
@@ -150,7 +150,7 @@ export class StdioPool {
   /** A place for one more process, freed by ending an idle one where there is none. */
   async #reserve(start: Start): Promise<Running> {
     const { key } = start;
-    const [accountId, userId] = JSON.parse(key) as [string, string | null];
+    const { accountId, userId } = readUpstreamKey(key);
     const owner = userId === null ? null : `${accountId} ${userId}`;
     const { perUser, total, roomMs } = this.#limits;
     const until = performance.now() + roomMs;
