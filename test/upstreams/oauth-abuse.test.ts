@@ -1,5 +1,7 @@
 // What a sign-in link, a ticket, a state and a code are worth in the wrong hands or a second time: nothing. Real provider, real pages.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { sweepLinks } from '../../packages/server/src/credentials/oauth/connect-store.ts';
+import { installationScope, withScope } from '../../packages/server/src/db/scope.ts';
 import { openTestDatabase } from '../support/database.ts';
 import { Browser, type Seen } from './oauth-browser.ts';
 import { type OAuthStage, startOAuthStage, strange } from './oauth-stage.ts';
@@ -291,6 +293,18 @@ describe('a sign-in', () => {
         expect(all).not.toContain(hexOf(text));
       }
     });
+  });
+
+  it('leaves nothing behind when its time is over, and a live link is not touched', async () => {
+    const [over, live] = [await stage.link('alice'), await stage.link('bob')];
+    await expire(over.credentialId);
+    await withScope(stage.rig.gateway.gateway.parts.db, installationScope, sweepLinks);
+    const left = await stage.rig.sql<{ credential_id: string }>(
+      stage.accountId,
+      'select credential_id from connect_requests where credential_id in ($1, $2)',
+      [over.credentialId, live.credentialId],
+    );
+    expect(left).toEqual([{ credential_id: live.credentialId }]);
   });
 
   it('asks for the secrets of a connector without OAuth on the same page', async () => {

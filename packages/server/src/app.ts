@@ -17,6 +17,7 @@ import { createEgress, type LookupFn } from './connectors/egress.ts';
 import { readStdioCatalog } from './connectors/stdio-catalog.ts';
 import { createUpstreams } from './connectors/upstreams.ts';
 import type { Parts } from './context.ts';
+import { sweepLinks } from './credentials/oauth/connect-store.ts';
 import { sweepExpiring } from './credentials/oauth/expiry.ts';
 import { createRefresher, type RunningRefresher } from './credentials/oauth/refresh.ts';
 import { Vault } from './credentials/vault.ts';
@@ -25,6 +26,7 @@ import { masterKeySource } from './crypto/master-key.ts';
 import { openDatabase } from './db/client.ts';
 import { keyringStore } from './db/keyring-store.ts';
 import { migrate } from './db/migrate.ts';
+import { installationScope, withScope } from './db/scope.ts';
 import { followChanges } from './follow-changes.ts';
 import { bindContract } from './http/bind-contract.ts';
 import { connectRoutes } from './http/connect-routes.ts';
@@ -242,7 +244,9 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
   });
   bindContract(app, parts, handlers, { checkReplies: options.checkReplies ?? false });
   const sdkLane = createSdkLane(parts);
-  const webhooks = startWebhooks(parts, { sweeps: [() => sweepExpiring(parts)] });
+  const webhooks = startWebhooks(parts, {
+    sweeps: [() => sweepExpiring(parts), () => withScope(db, installationScope, sweepLinks)],
+  });
   await app.register(toolCallEndpoint(parts));
   await app.register(connectRoutes(parts));
   await app.register(mcpEndpoints(parts, sdkLane, options.forceLane));

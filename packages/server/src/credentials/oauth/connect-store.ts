@@ -32,6 +32,11 @@ export function hashOf(keyring: ConnectKeyring, kind: HashKind, token: string | 
 export const isSameHash = (a: Uint8Array | null | undefined, b: Uint8Array | undefined): boolean =>
   a !== null && a !== undefined && b !== undefined && a.length === b.length && timingSafeEqual(a, b);
 
+/** Links past their time, of everybody; in the scope of the installation. A user who never comes back leaves nothing behind. */
+export async function sweepLinks(tx: Db): Promise<void> {
+  await tx.delete(connectRequests).where(lte(connectRequests.expiresAt, sql`now()`));
+}
+
 const isLive = and(inArray(connectRequests.status, ['open', 'authorizing']), gt(connectRequests.expiresAt, sql`now()`));
 const byHash = (accountId: string, hash: Uint8Array) =>
   and(eq(connectRequests.accountId, accountId), eq(connectRequests.hash, hash));
@@ -78,16 +83,6 @@ export async function takeLink(tx: Db, keyring: ConnectKeyring, wish: LinkWish):
     const id = keyring.openState(open.sealedId, ...placeOf(open)).toString('utf8');
     return { id, expiresAt: open.expiresAt, isNew: false };
   }
-  // A user who never clicks must not fill the table.
-  await tx
-    .delete(connectRequests)
-    .where(
-      and(
-        eq(connectRequests.accountId, accountId),
-        eq(connectRequests.userId, userId),
-        lte(connectRequests.expiresAt, sql`now()`),
-      ),
-    );
   const id = newToken();
   const [row] = await tx
     .insert(connectRequests)
