@@ -107,11 +107,17 @@ describe.each(engines)('kill -9 under load on $kind', ({ kind, kills, open }) =>
     });
   }
 
-  /** A random moment, counted in answers and not in seconds: machines differ in speed. */
-  async function someWork(): Promise<void> {
+  const acknowledgedCalls = (): number => ledger.calls.filter(({ first }) => first === 'ok').length;
+
+  /**
+   * A random moment, counted in answers and not in seconds: machines differ in speed. Every second round waits for a few calls as well, which
+   * are slower than the other writes until the new gateway has its upstream's lists.
+   */
+  async function someWork(round: number): Promise<void> {
     const enough = acknowledged(ledger) + 10 + Math.floor(Math.random() * 50);
+    const enoughCalls = acknowledgedCalls() + (round % 2 === 0 ? 1 + Math.floor(Math.random() * 5) : 0);
     const from = performance.now();
-    while (acknowledged(ledger) < enough && performance.now() - from < 15_000)
+    while ((acknowledged(ledger) < enough || acknowledgedCalls() < enoughCalls) && performance.now() - from < 30_000)
       await new Promise((resolve) => setTimeout(resolve, 5));
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 40));
   }
@@ -143,7 +149,7 @@ describe.each(engines)('kill -9 under load on $kind', ({ kind, kills, open }) =>
     for (let round = 0; round < kills; round++) {
       const writers = new AbortController();
       const writing = load(send, ledger, writers.signal);
-      await someWork();
+      await someWork(round);
       await gateway.kill();
       writers.abort();
       await writing;
@@ -157,7 +163,7 @@ describe.each(engines)('kill -9 under load on $kind', ({ kind, kills, open }) =>
     expect(acknowledged(ledger)).toBeGreaterThan(kills * 9);
     expect(ledger.users.length).toBeGreaterThan(kills / 2);
     expect(ledger.calls.some(({ first }) => first === 'none')).toBe(true);
-    expect(outcomes.replayed).toBeGreaterThan(kills / 2);
+    expect(outcomes.replayed).toBeGreaterThanOrEqual(kills / 2);
   }, 600_000);
 
   it('opens every secret afterwards, in a value that was sent last', async () => {
