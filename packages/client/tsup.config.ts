@@ -1,12 +1,16 @@
-// Builds the SDK with ky, zod and the contract inlined, so that installing it installs nothing else. What esbuild and the declaration bundler leave
+// Builds the SDK with ky and the contract inlined, so that installing it installs nothing else. What esbuild and the declaration bundler leave
 // open is closed here: licence texts of inlined code (a package without one fails the build), and types that would need zod.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, defineConfig, type Options } from 'tsup';
+import { writeAdapterTypes } from './adapter-types.ts';
+import { plainContract } from './plain-contract.ts';
 import { writePlainTypes } from './plain-types.ts';
 
+/** Each is an entry of its own, so that nobody installs a framework that they do not use. */
+const adapters = ['ai-sdk', 'anthropic', 'langchain', 'mcp', 'mcp-v1', 'openai', 'openai-agents'];
+
 const shared: Options = {
-  entry: ['src/index.ts'],
   target: 'es2022',
   platform: 'neutral',
   tsconfig: '../../tsconfig.json',
@@ -15,15 +19,16 @@ const shared: Options = {
 
 export default defineConfig((cli) => ({
   ...shared,
+  entry: { index: 'src/index.ts', ...Object.fromEntries(adapters.map((name) => [name, `src/adapters/${name}.ts`])) },
   format: ['esm', 'cjs'],
   clean: true,
   sourcemap: true,
   splitting: true,
-  noExternal: [/^ky$/, /^zod($|\/)/, '@mcp-valet/shared'],
+  noExternal: [/^ky$/, '@mcp-valet/shared'],
   esbuildOptions: (options) => {
     options.sourcesContent = false;
   },
-  esbuildPlugins: [thirdPartyNotices()],
+  esbuildPlugins: [plainContract(), thirdPartyNotices()],
   // `--no-dts` builds what runs, without types.
   onSuccess: () => (cli.dts === false ? Promise.resolve() : buildTypes()),
 }));
@@ -31,6 +36,7 @@ export default defineConfig((cli) => ({
 async function buildTypes(): Promise<void> {
   await build({
     ...shared,
+    entry: ['src/index.ts'],
     config: false,
     format: ['esm'],
     dts: {
@@ -45,6 +51,7 @@ async function buildTypes(): Promise<void> {
   });
   writePlainTypes('dist/index.d.ts');
   writeFileSync('dist/index.d.cts', readFileSync('dist/index.d.ts'));
+  writeAdapterTypes(adapters);
 }
 
 function thirdPartyNotices(): NonNullable<Options['esbuildPlugins']>[number] {

@@ -3,6 +3,11 @@ import { defineConfig } from 'drizzle-kit';
 
 export default defineConfig({
   dialect: 'postgresql',
-  schema: ['./src/db/schema.ts', './src/db/schema-connect.ts'],
+  schema: [
+    './src/db/schema.ts',
+    './src/db/schema-connect.ts',
+    './src/db/schema-identity.ts',
+    './src/db/schema-epoch.ts',
+  ],
   out: './migrations',
 });

@@ -12,7 +12,9 @@ create table account_settings (
 create table accounts (
   id text not null,
   name text not null,
-  created_at timestamp(3) with time zone default now() not null
+  created_at timestamp(3) with time zone default now() not null,
+  enabled boolean default true not null,
+  calls_per_minute integer
 );
 
 create table api_keys (
@@ -28,7 +30,12 @@ create table api_keys (
   created_at timestamp(3) with time zone default now() not null,
   expires_at timestamp(3) with time zone,
   revoked_at timestamp(3) with time zone,
-  last_used_at timestamp(3) with time zone
+  last_used_at timestamp(3) with time zone,
+  scopes text[],
+  allowed_users text[],
+  rotated_from text,
+  delegation jsonb,
+  calls_used integer default 0 not null
 );
 
 create table audit_events (
@@ -78,7 +85,25 @@ create table calls (
   latency_ms integer,
   outcome_digest bytea,
   outcome_seq bigint,
-  outcome_xid xid8
+  outcome_xid xid8,
+  actor_kind text
+);
+
+create table checkpoints (
+  id bigint generated always as identity not null,
+  segment integer not null,
+  format integer default 1 not null,
+  h0 text not null,
+  h1 text not null,
+  count integer not null,
+  first_seq bigint,
+  last_seq bigint,
+  root bytea not null,
+  previous bytea not null,
+  signature bytea not null,
+  closing jsonb,
+  at timestamp(3) with time zone default now() not null,
+  leaves bytea not null
 );
 
 create table claims (
@@ -139,7 +164,8 @@ create table connectors (
   created_at timestamp(3) with time zone default now() not null,
   updated_at timestamp(3) with time zone default now() not null,
   oauth jsonb,
-  allow_shared boolean default false not null
+  allow_shared boolean default false not null,
+  requires jsonb
 );
 
 create table credentials (
@@ -159,7 +185,8 @@ create table credentials (
   subject text,
   token_expires_at timestamp(3) with time zone,
   refresh_lease_until timestamp(3) with time zone,
-  last_error text
+  last_error text,
+  group_ids text[]
 );
 
 create table data_keys (
@@ -172,10 +199,49 @@ create table data_keys (
   created_at timestamp(3) with time zone default now() not null
 );
 
+create table epochs (
+  id bigint generated always as identity not null,
+  epoch text not null,
+  place text not null,
+  created_at timestamp(3) with time zone default now() not null
+);
+
+create table group_members (
+  account_id text not null,
+  group_id text not null,
+  user_id text not null,
+  created_at timestamp(3) with time zone default now() not null
+);
+
+create table groups (
+  id text not null,
+  account_id text not null,
+  name text not null,
+  description text,
+  allowed text[] default '{}'::text[] not null,
+  blocked text[] default '{}'::text[] not null,
+  permissions jsonb default '[]'::jsonb not null,
+  created_at timestamp(3) with time zone default now() not null,
+  updated_at timestamp(3) with time zone default now() not null
+);
+
 create table installation (
   id text not null,
   key_check bytea not null,
   created_at timestamp(3) with time zone default now() not null
+);
+
+create table issuers (
+  id text not null,
+  account_id text not null,
+  name text not null,
+  type text not null,
+  issuer text,
+  config jsonb not null,
+  secret bytea,
+  enabled boolean default true not null,
+  created_at timestamp(3) with time zone default now() not null,
+  updated_at timestamp(3) with time zone default now() not null
 );
 
 create table keyring (
@@ -186,6 +252,21 @@ create table keyring (
   created_at timestamp(3) with time zone default now() not null
 );
 
+create table limit_rules (
+  id text not null,
+  account_id text not null,
+  user_id text,
+  group_id text,
+  server_id text,
+  connector_id text,
+  action text,
+  max integer not null,
+  window_seconds integer,
+  shared boolean default false not null,
+  created_at timestamp(3) with time zone default now() not null,
+  updated_at timestamp(3) with time zone default now() not null
+);
+
 create table oauth_clients (
   account_id text not null,
   connector_id text not null,
@@ -194,6 +275,21 @@ create table oauth_clients (
   sealed bytea,
   expires_at timestamp(3) with time zone,
   created_at timestamp(3) with time zone default now() not null
+);
+
+create table quota_counters (
+  account_id text not null,
+  limit_id text not null,
+  subject text not null,
+  day date not null,
+  used integer not null
+);
+
+create table revoked_tokens (
+  account_id text not null,
+  issuer_id text not null,
+  token_id text not null,
+  expires_at timestamp(3) with time zone not null
 );
 
 create table secrets (
@@ -226,7 +322,16 @@ create table servers (
   version integer default 1 not null,
   created_at timestamp(3) with time zone default now() not null,
   updated_at timestamp(3) with time zone default now() not null,
-  full_results boolean default false not null
+  full_results boolean default false not null,
+  requires jsonb
+);
+
+create table user_identities (
+  account_id text not null,
+  issuer_id text not null,
+  subject text not null,
+  user_id text not null,
+  created_at timestamp(3) with time zone default now() not null
 );
 
 create table users (
@@ -240,7 +345,10 @@ create table users (
   mcp_allowed text[] default '{}'::text[] not null,
   mcp_blocked text[] default '{}'::text[] not null,
   created_at timestamp(3) with time zone default now() not null,
-  updated_at timestamp(3) with time zone default now() not null
+  updated_at timestamp(3) with time zone default now() not null,
+  permissions jsonb default '[]'::jsonb not null,
+  tokens_not_before timestamp(3) with time zone,
+  offboarded_at timestamp(3) with time zone
 );
 
 create table valet_migrations (
@@ -267,7 +375,7 @@ alter table account_settings add constraint account_settings_pkey PRIMARY KEY (a
 alter table accounts add constraint accounts_pkey PRIMARY KEY (id);
 alter table accounts add constraint accounts_name_unique UNIQUE (name);
 alter table api_keys add constraint api_keys_account CHECK ((account_id <> ''::text));
-alter table api_keys add constraint api_keys_owner CHECK ((((kind <> 'std'::text) OR (user_id IS NOT NULL)) AND ((kind = 'url'::text) = (server_id IS NOT NULL))));
+alter table api_keys add constraint api_keys_owner CHECK ((((kind <> ALL (ARRAY['std'::text, 'usr'::text])) OR (user_id IS NOT NULL)) AND ((kind = 'url'::text) = (server_id IS NOT NULL)) AND ((kind = 'usr'::text) = (delegation IS NOT NULL))));
 alter table api_keys add constraint api_keys_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
 alter table api_keys add constraint api_keys_server_id_servers_id_fk FOREIGN KEY (server_id) REFERENCES servers(id) ON DELETE CASCADE;
 alter table api_keys add constraint api_keys_user_id_users_id_fk FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
@@ -276,6 +384,8 @@ alter table audit_events add constraint audit_account CHECK ((account_id <> ''::
 alter table audit_events add constraint audit_events_pkey PRIMARY KEY (id);
 alter table calls add constraint calls_account CHECK ((account_id <> ''::text));
 alter table calls add constraint calls_pkey PRIMARY KEY (id);
+alter table checkpoints add constraint checkpoints_pkey PRIMARY KEY (id);
+alter table checkpoints add constraint checkpoints_previous UNIQUE (previous);
 alter table claims add constraint claims_account CHECK ((account_id <> ''::text));
 alter table claims add constraint claims_account_id_user_id_scope_key_pk PRIMARY KEY (account_id, user_id, scope, key);
 alter table connect_requests add constraint connect_requests_account CHECK ((account_id <> ''::text));
@@ -299,12 +409,41 @@ alter table data_keys add constraint data_keys_account CHECK ((account_id <> '':
 alter table data_keys add constraint data_keys_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
 alter table data_keys add constraint data_keys_user_id_users_id_fk FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
 alter table data_keys add constraint data_keys_pkey PRIMARY KEY (id);
+alter table epochs add constraint epochs_pkey PRIMARY KEY (id);
+alter table group_members add constraint group_members_account CHECK ((account_id <> ''::text));
+alter table group_members add constraint group_members_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table group_members add constraint group_members_group_id_groups_id_fk FOREIGN KEY (group_id) REFERENCES groups(id) ON DELETE CASCADE;
+alter table group_members add constraint group_members_user_id_users_id_fk FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+alter table group_members add constraint group_members_account_id_group_id_user_id_pk PRIMARY KEY (account_id, group_id, user_id);
+alter table groups add constraint groups_account CHECK ((account_id <> ''::text));
+alter table groups add constraint groups_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table groups add constraint groups_pkey PRIMARY KEY (id);
+alter table groups add constraint groups_name UNIQUE (account_id, name);
 alter table installation add constraint installation_pkey PRIMARY KEY (id);
+alter table issuers add constraint issuers_account CHECK ((account_id <> ''::text));
+alter table issuers add constraint issuers_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table issuers add constraint issuers_pkey PRIMARY KEY (id);
+alter table issuers add constraint issuers_name UNIQUE (account_id, name);
 alter table keyring add constraint keyring_purpose_version_pk PRIMARY KEY (purpose, version);
+alter table limit_rules add constraint limit_rules_account CHECK ((account_id <> ''::text));
+alter table limit_rules add constraint limit_rules_action CHECK (((action IS NULL) OR (connector_id IS NOT NULL)));
+alter table limit_rules add constraint limit_rules_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table limit_rules add constraint limit_rules_group_id_groups_id_fk FOREIGN KEY (group_id) REFERENCES groups(id) ON DELETE CASCADE;
+alter table limit_rules add constraint limit_rules_server_id_servers_id_fk FOREIGN KEY (server_id) REFERENCES servers(id) ON DELETE CASCADE;
+alter table limit_rules add constraint limit_rules_user_id_users_id_fk FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+alter table limit_rules add constraint limit_rules_pkey PRIMARY KEY (id);
 alter table oauth_clients add constraint oauth_clients_account CHECK ((account_id <> ''::text));
 alter table oauth_clients add constraint oauth_clients_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
 alter table oauth_clients add constraint oauth_clients_connector FOREIGN KEY (account_id, connector_id) REFERENCES connectors(account_id, id) ON DELETE CASCADE;
 alter table oauth_clients add constraint oauth_clients_account_id_connector_id_issuer_pk PRIMARY KEY (account_id, connector_id, issuer);
+alter table quota_counters add constraint quota_counters_account CHECK ((account_id <> ''::text));
+alter table quota_counters add constraint quota_counters_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table quota_counters add constraint quota_counters_limit_id_limit_rules_id_fk FOREIGN KEY (limit_id) REFERENCES limit_rules(id) ON DELETE CASCADE;
+alter table quota_counters add constraint quota_counters_account_id_limit_id_subject_day_pk PRIMARY KEY (account_id, limit_id, subject, day);
+alter table revoked_tokens add constraint revoked_tokens_account CHECK ((account_id <> ''::text));
+alter table revoked_tokens add constraint revoked_tokens_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table revoked_tokens add constraint revoked_tokens_issuer_id_issuers_id_fk FOREIGN KEY (issuer_id) REFERENCES issuers(id) ON DELETE CASCADE;
+alter table revoked_tokens add constraint revoked_tokens_account_id_issuer_id_token_id_pk PRIMARY KEY (account_id, issuer_id, token_id);
 alter table secrets add constraint secrets_account CHECK ((account_id <> ''::text));
 alter table secrets add constraint secrets_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
 alter table secrets add constraint secrets_account_id_credential_id_credentials_account_id_id_fk FOREIGN KEY (account_id, credential_id) REFERENCES credentials(account_id, id) ON DELETE CASCADE;
@@ -314,6 +453,11 @@ alter table servers add constraint servers_account_id_accounts_id_fk FOREIGN KEY
 alter table servers add constraint servers_owner_user_id_users_id_fk FOREIGN KEY (owner_user_id) REFERENCES users(id) ON DELETE SET NULL;
 alter table servers add constraint servers_pkey PRIMARY KEY (id);
 alter table servers add constraint servers_name UNIQUE (account_id, name);
+alter table user_identities add constraint user_identities_account CHECK ((account_id <> ''::text));
+alter table user_identities add constraint user_identities_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table user_identities add constraint user_identities_issuer_id_issuers_id_fk FOREIGN KEY (issuer_id) REFERENCES issuers(id) ON DELETE CASCADE;
+alter table user_identities add constraint user_identities_user_id_users_id_fk FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+alter table user_identities add constraint user_identities_account_id_issuer_id_subject_pk PRIMARY KEY (account_id, issuer_id, subject);
 alter table users add constraint users_account CHECK ((account_id <> ''::text));
 alter table users add constraint users_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
 alter table users add constraint users_pkey PRIMARY KEY (id);
@@ -326,10 +470,20 @@ alter table webhook_deliveries add constraint webhook_deliveries_pkey PRIMARY KE
 CREATE UNIQUE INDEX api_keys_hash ON public.api_keys USING btree (hash);
 CREATE INDEX api_keys_server ON public.api_keys USING btree (server_id);
 CREATE INDEX api_keys_user ON public.api_keys USING btree (account_id, user_id);
+CREATE INDEX audit_account_action ON public.audit_events USING btree (account_id, action, seq);
+CREATE INDEX audit_account_actor ON public.audit_events USING btree (account_id, actor_user_id, seq) WHERE (actor_user_id IS NOT NULL);
+CREATE INDEX audit_account_key ON public.audit_events USING btree (account_id, actor_key_id, seq) WHERE (actor_key_id IS NOT NULL);
 CREATE INDEX audit_account_seq ON public.audit_events USING btree (account_id, seq);
+CREATE INDEX audit_account_user ON public.audit_events USING btree (account_id, user_id, seq);
+CREATE INDEX audit_request ON public.audit_events USING btree (request_id) WHERE (request_id IS NOT NULL);
+CREATE INDEX audit_xid ON public.audit_events USING btree (xid);
 CREATE INDEX calls_account_seq ON public.calls USING btree (account_id, seq);
 CREATE INDEX calls_account_user ON public.calls USING btree (account_id, user_id, seq);
 CREATE INDEX calls_open ON public.calls USING btree (lease_until) WHERE (outcome IS NULL);
+CREATE INDEX calls_outcome_xid ON public.calls USING btree (outcome_xid) WHERE (outcome_xid IS NOT NULL);
+CREATE INDEX calls_request ON public.calls USING btree (request_id);
+CREATE INDEX calls_xid ON public.calls USING btree (xid);
+CREATE INDEX checkpoints_closing ON public.checkpoints USING btree (id) WHERE (closing IS NOT NULL);
 CREATE INDEX claims_expiry ON public.claims USING btree (expires_at);
 CREATE INDEX connect_requests_expiry ON public.connect_requests USING btree (expires_at);
 CREATE UNIQUE INDEX connect_requests_state ON public.connect_requests USING btree (state_hash);
@@ -338,6 +492,11 @@ CREATE UNIQUE INDEX credentials_default ON public.credentials USING btree (accou
 CREATE INDEX credentials_shared ON public.credentials USING btree (account_id, connector_id) WHERE shared;
 CREATE INDEX credentials_user ON public.credentials USING btree (account_id, user_id, connector_id);
 CREATE UNIQUE INDEX data_keys_current ON public.data_keys USING btree (account_id, user_id) WHERE is_current;
+CREATE INDEX group_members_user ON public.group_members USING btree (account_id, user_id);
+CREATE INDEX issuers_issuer ON public.issuers USING btree (issuer);
+CREATE INDEX limit_rules_account ON public.limit_rules USING btree (account_id, created_at);
+CREATE INDEX revoked_tokens_expiry ON public.revoked_tokens USING btree (expires_at);
+CREATE INDEX user_identities_user ON public.user_identities USING btree (account_id, user_id);
 CREATE INDEX webhook_deliveries_next ON public.webhook_deliveries USING btree (next_at) WHERE (next_at IS NOT NULL);
 
 create sequence calls_outcome_seq;
@@ -347,17 +506,26 @@ alter table accounts enable row level security, force row level security;
 alter table api_keys enable row level security, force row level security;
 alter table audit_events enable row level security, force row level security;
 alter table calls enable row level security, force row level security;
+alter table checkpoints enable row level security, force row level security;
 alter table claims enable row level security, force row level security;
 alter table connect_requests enable row level security, force row level security;
 alter table connector_documents enable row level security, force row level security;
 alter table connectors enable row level security, force row level security;
 alter table credentials enable row level security, force row level security;
 alter table data_keys enable row level security, force row level security;
+alter table epochs enable row level security, force row level security;
+alter table group_members enable row level security, force row level security;
+alter table groups enable row level security, force row level security;
 alter table installation enable row level security, force row level security;
+alter table issuers enable row level security, force row level security;
 alter table keyring enable row level security, force row level security;
+alter table limit_rules enable row level security, force row level security;
 alter table oauth_clients enable row level security, force row level security;
+alter table quota_counters enable row level security, force row level security;
+alter table revoked_tokens enable row level security, force row level security;
 alter table secrets enable row level security, force row level security;
 alter table servers enable row level security, force row level security;
+alter table user_identities enable row level security, force row level security;
 alter table users enable row level security, force row level security;
 alter table valet_migrations disable row level security, no force row level security;
 alter table webhook_deliveries enable row level security, force row level security;
@@ -382,24 +550,39 @@ create policy account_wall on api_keys as permissive for all to valet_app
 create policy sign_in on api_keys as permissive for select to valet_app
   using (hash = ( SELECT valet_scope_key_hash() AS valet_scope_key_hash));
 create policy user_wall on api_keys as restrictive for all to valet_app
-  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id))
-  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id));
+  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])))
+  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
 create policy account_wall on audit_events as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy keep on audit_events as restrictive for delete to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'retention'::text) AND (xid < ( SELECT valet_closed_below() AS valet_closed_below)));
+create policy retention on audit_events as permissive for delete to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'retention'::text));
+create policy seal on audit_events as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = ANY (ARRAY['seal'::text, 'retention'::text])));
 create policy user_wall on audit_events as restrictive for select to valet_app
-  using (((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id)) OR (( SELECT valet_scope_user() AS valet_scope_user) = actor_user_id));
+  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])) OR (actor_user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
 create policy account_wall on calls as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy keep on calls as restrictive for delete to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'retention'::text) AND (xid < ( SELECT valet_closed_below() AS valet_closed_below)) AND (outcome_xid < ( SELECT valet_closed_below() AS valet_closed_below)));
+create policy retention on calls as permissive for delete to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'retention'::text));
 create policy sweep on calls as permissive for select to valet_app
   using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
 create policy sweep_update on calls as permissive for update to valet_app
   using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (outcome IS NULL))
   with check ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (outcome IS NOT NULL));
 create policy user_wall on calls as restrictive for all to valet_app
-  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id))
-  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id));
+  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])))
+  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
+create policy installation_wall on checkpoints as permissive for all to valet_app
+  using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text)
+  with check (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
+create policy keep on checkpoints as restrictive for delete to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'retention'::text) AND (id <= ( SELECT valet_closed_through() AS valet_closed_through)));
 create policy account_wall on claims as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
@@ -408,8 +591,8 @@ create policy sweep on claims as permissive for select to valet_app
 create policy sweep_delete on claims as permissive for delete to valet_app
   using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (expires_at <= now()));
 create policy user_wall on claims as restrictive for all to valet_app
-  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id))
-  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id));
+  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])))
+  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
 create policy account_wall on connect_requests as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
@@ -420,8 +603,8 @@ create policy sweep on connect_requests as permissive for select to valet_app
 create policy sweep_delete on connect_requests as permissive for delete to valet_app
   using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (expires_at <= now()));
 create policy user_wall on connect_requests as restrictive for all to valet_app
-  using (((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id)) OR (hash = ( SELECT valet_scope_key_hash() AS valet_scope_key_hash)) OR (state_hash = ( SELECT valet_scope_key_hash() AS valet_scope_key_hash)))
-  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id));
+  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])) OR (hash = ( SELECT valet_scope_key_hash() AS valet_scope_key_hash)) OR (state_hash = ( SELECT valet_scope_key_hash() AS valet_scope_key_hash)))
+  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
 create policy account_wall on connector_documents as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
@@ -432,38 +615,83 @@ create policy account_wall on credentials as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
 create policy user_wall on credentials as restrictive for all to valet_app
-  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id))
-  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id));
+  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])))
+  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
 create policy account_wall on data_keys as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
 create policy user_wall on data_keys as restrictive for all to valet_app
-  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id))
-  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id));
+  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])))
+  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
+create policy installation_wall on epochs as permissive for all to valet_app
+  using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text)
+  with check (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
+create policy account_wall on group_members as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy user_wall on group_members as restrictive for all to valet_app
+  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])))
+  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
+create policy account_wall on groups as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
 create policy installation_wall on installation as permissive for all to valet_app
   using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text)
   with check (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
+create policy account_wall on issuers as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy presented on issuers as permissive for select to valet_app
+  using (issuer = ( SELECT valet_scope_issuer() AS valet_scope_issuer));
 create policy installation_wall on keyring as permissive for all to valet_app
   using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text)
   with check (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
+create policy account_wall on limit_rules as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy user_wall on limit_rules as restrictive for all to valet_app
+  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])))
+  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
 create policy account_wall on oauth_clients as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy account_wall on quota_counters as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy sweep on quota_counters as permissive for select to valet_app
+  using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
+create policy sweep_delete on quota_counters as permissive for delete to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (day < (CURRENT_DATE - 1)));
+create policy account_wall on revoked_tokens as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy sweep on revoked_tokens as permissive for select to valet_app
+  using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
+create policy sweep_delete on revoked_tokens as permissive for delete to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (expires_at <= now()));
 create policy account_wall on secrets as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
 create policy user_wall on secrets as restrictive for all to valet_app
-  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id))
-  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = user_id));
+  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])))
+  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
 create policy account_wall on servers as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy presented on servers as permissive for select to valet_app
+  using (id = ( SELECT valet_scope_server() AS valet_scope_server));
+create policy account_wall on user_identities as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy user_wall on user_identities as restrictive for all to valet_app
+  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])))
+  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
 create policy account_wall on users as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
 create policy user_wall on users as restrictive for all to valet_app
-  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = id))
-  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (( SELECT valet_scope_user() AS valet_scope_user) = id));
+  using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])))
+  with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
 create policy account_wall on webhook_deliveries as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
@@ -532,19 +760,31 @@ begin
         return next;
       end loop;
     end if;
-    insert into calls (id, account_id, lease_until, user_id, actor_key_id, attempted_user, server_id, connector_id, tool, credential_id,
+    insert into calls (id, account_id, lease_until, user_id, actor_key_id, actor_kind, attempted_user, server_id, connector_id, tool, credential_id,
       args_digest, lane, request_id, idempotency_key, address, outcome, reason, upstream_status, latency_ms, outcome_digest,
       outcome_seq, outcome_xid)
-    select i.id, part.account, now() + i.lease_ms * interval '1 millisecond', i.user_id, i.actor_key_id, i.attempted_user, i.server_id,
+    select i.id, part.account, now() + i.lease_ms * interval '1 millisecond', i.user_id, i.actor_key_id, i.actor_kind, i.attempted_user, i.server_id,
       i.connector_id, i.tool, i.credential_id, decode(i.args_digest, 'hex'), i.lane, i.request_id, i.key, i.address, i.outcome, i.reason,
       i.upstream_status, i.latency_ms, decode(i.outcome_digest, 'hex'),
       case when i.outcome is not null then nextval('calls_outcome_seq') end, case when i.outcome is not null then pg_current_xact_id() end
-    from json_to_recordset(part.rows) as i(id text, user_id text, actor_key_id text, attempted_user text, server_id text, connector_id text,
+    from json_to_recordset(part.rows) as i(id text, user_id text, actor_key_id text, actor_kind text, attempted_user text, server_id text, connector_id text,
       tool text, credential_id text, args_digest text, lane text, request_id text, key text, address text, lease_ms integer,
       outcome text, reason text, upstream_status integer, latency_ms integer, outcome_digest text)
     where i.id <> all (refused);
   end loop;
 end $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_closed_below()
+ RETURNS xid8
+ LANGUAGE sql
+ STABLE
+AS $function$ select (closing->>'floor')::xid8 from checkpoints where closing is not null order by id desc limit 1 $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_closed_through()
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+AS $function$ select (closing->>'through')::bigint from checkpoints where closing is not null order by id desc limit 1 $function$
 ;
 CREATE OR REPLACE FUNCTION public.valet_end_calls(batch json)
  RETURNS TABLE(late_call_id text)
@@ -599,6 +839,28 @@ begin
   end loop;
 end $function$
 ;
+CREATE OR REPLACE FUNCTION public.valet_epoch(place text)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_variable
+declare
+  here text;
+  newest epochs%rowtype;
+begin
+  perform set_config('role', 'valet_app', true), set_config('valet.account_id', '*', true), set_config('valet.user_id', '*', true);
+  select concat_ws(' ', s.system_identifier, c.timeline_id, d.oid, place) into here
+    from pg_control_system() s, pg_control_checkpoint() c, pg_database d where d.datname = current_database();
+  for attempt in 1..2 loop
+    select e.* into newest from epochs e order by e.id desc limit 1;
+    if newest.place = here then return newest.epoch; end if;
+    -- Replicas that start at once begin one segment.
+    if attempt = 1 then perform pg_advisory_xact_lock(7201925315); end if;
+  end loop;
+  insert into epochs (epoch, place) values (replace(gen_random_uuid()::text, '-', ''), here) returning epochs.epoch into newest.epoch;
+  return newest.epoch;
+end $function$
+;
 CREATE OR REPLACE FUNCTION public.valet_find_connect(link_hash bytea)
  RETURNS TABLE(account_id text, user_id text, hash bytea)
  LANGUAGE plpgsql
@@ -610,8 +872,69 @@ begin
   return query select r.account_id, r.user_id, r.hash from connect_requests r where r.hash = link_hash or r.state_hash = link_hash;
 end $function$
 ;
+CREATE OR REPLACE FUNCTION public.valet_find_ended(connected json)
+ RETURNS TABLE(n integer)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+declare part record;
+begin
+  perform set_config('role', 'valet_app', true), set_config('valet.user_id', '*', true);
+  for part in
+    select c.account, json_agg(c.one) as ones
+    from (select e->>'account' as account, e as one from json_array_elements(connected) as e) as c group by c.account
+  loop
+    perform set_config('valet.account_id', part.account, true);
+    return query
+    select o.n
+    from json_to_recordset(part.ones)
+      as o(n integer, key text, kind text, "user" text, server text, issuer text, token text, since double precision)
+      left join accounts a on a.id = part.account
+      left join users u on u.account_id = part.account and u.id = o."user"
+      left join api_keys k on k.account_id = part.account and k.id = o.key
+      left join users p on p.account_id = part.account and p.id = k.user_id
+      left join api_keys m on m.account_id = part.account and m.id = k.delegation->>'mintedBy'
+      left join users q on q.account_id = part.account and q.id = m.user_id
+      left join issuers i on i.account_id = part.account and i.id = o.issuer
+      left join servers s on s.account_id = part.account and s.id = o.server
+    where a.enabled is not true
+      or u.enabled is not true
+      or (o.server is not null and s.id is null)
+      or (o.key is not null and o.kind <> 'jwt' and (
+        k.id is null or k.revoked_at is not null or k.expires_at <= clock_timestamp()
+        or (k.user_id is not null and p.enabled is not true)
+        or not (k.allowed_users is null or o."user" = any (k.allowed_users))
+        or (k.kind <> 'usr' and not (k.scopes is null or exists (
+          select from unnest(k.scopes) as h(scope)
+          where h.scope = 'tools:call' or (right(h.scope, 1) = '*' and starts_with('tools:call', left(h.scope, -1))))))
+        or (k.kind = 'usr' and (
+          m.id is null or m.revoked_at is not null or m.expires_at <= clock_timestamp() or (m.user_id is not null and q.enabled is not true)
+          or not (m.allowed_users is null or o."user" = any (m.allowed_users))))))
+      or (o.issuer is not null and (
+        -- The embedding application's own sign-in is no row.
+        (o.issuer <> 'verifyToken' and i.enabled is not true)
+        or extract(epoch from u.tokens_not_before) * 1000 > o.since
+        or exists (select from revoked_tokens r where r.account_id = part.account and r.issuer_id = o.issuer and r.token_id = o.token)));
+  end loop;
+end $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_find_issuers(iss text)
+ RETURNS TABLE(id text, account_id text, account_enabled boolean, name text, type text, issuer text, config jsonb, secret bytea, enabled boolean)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+declare i record;
+begin
+  perform set_config('role', 'valet_app', true), set_config('valet.account_id', '', true), set_config('valet.user_id', '*', true),
+    set_config('valet.issuer', iss, true);
+  for i in select * from issuers x where x.issuer = iss order by x.id collate "C" loop
+    perform set_config('valet.account_id', i.account_id, true);
+    return query select i.id, i.account_id, a.enabled, i.name, i.type, i.issuer, i.config, i.secret, i.enabled from accounts a where a.id = i.account_id;
+  end loop;
+end $function$
+;
 CREATE OR REPLACE FUNCTION public.valet_find_principal(key_hash bytea)
- RETURNS TABLE(key_id text, kind text, account_id text, key_name text, user_id text, username text, user_enabled boolean, server_id text, acts_for_users boolean, owner_user_id text, owner_username text, owner_enabled boolean, remaining_ms double precision, revoked boolean)
+ RETURNS TABLE(key_id text, kind text, account_id text, key_name text, user_id text, username text, user_enabled boolean, server_id text, acts_for_users boolean, owner_user_id text, owner_username text, owner_enabled boolean, remaining_ms double precision, revoked boolean, scopes text[], allowed_users text[], delegation jsonb, account_enabled boolean)
  LANGUAGE plpgsql
 AS $function$
 #variable_conflict use_column
@@ -619,17 +942,56 @@ declare k record;
 begin
   perform set_config('role', 'valet_app', true), set_config('valet.account_id', '', true), set_config('valet.user_id', '*', true),
     set_config('valet.key_hash', encode(key_hash, 'hex'), true);
-  select a.id, a.kind, a.account_id, a.name, a.user_id, a.server_id, a.expires_at, a.revoked_at into k from api_keys a where a.hash = key_hash;
+  select a.id, a.kind, a.account_id, a.name, a.user_id, a.server_id, a.expires_at, a.revoked_at, a.scopes, a.allowed_users, a.delegation
+    into k from api_keys a where a.hash = key_hash;
   if not found then return; end if;
   perform set_config('valet.account_id', k.account_id, true);
   return query
   select k.id, k.kind, k.account_id, k.name, k.user_id, u.username, u.enabled, k.server_id, s.acts_for_users, s.owner_user_id, o.username, o.enabled,
     -- Counted by the database clock; the caller counts down monotonically. Null: never expires.
-    (extract(epoch from k.expires_at - clock_timestamp()) * 1000)::double precision, k.revoked_at is not null
+    (extract(epoch from k.expires_at - clock_timestamp()) * 1000)::double precision,
+    k.revoked_at is not null or (k.kind = 'usr' and not exists (
+      select from api_keys m left join users p on p.account_id = m.account_id and p.id = m.user_id
+      where m.account_id = k.account_id and m.id = k.delegation->>'mintedBy' and m.revoked_at is null
+        and (m.expires_at is null or m.expires_at > clock_timestamp()) and (m.user_id is null or p.enabled)
+        -- Narrowed since: the key could not mint it any more.
+        and (m.allowed_users is null or k.user_id = any (m.allowed_users)))),
+    k.scopes, k.allowed_users, k.delegation, a.enabled
   from (select) as one
+    left join accounts a on a.id = k.account_id
     left join users u on u.account_id = k.account_id and u.id = k.user_id
     left join servers s on s.account_id = k.account_id and s.id = k.server_id
     left join users o on o.account_id = k.account_id and o.id = s.owner_user_id;
+end $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_find_server_account(server text)
+ RETURNS TABLE(account_id text, account_enabled boolean)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+declare s record;
+begin
+  perform set_config('role', 'valet_app', true), set_config('valet.account_id', '', true), set_config('valet.user_id', '*', true),
+    set_config('valet.server_id', server, true);
+  select x.account_id into s from servers x where x.id = server;
+  if not found then return; end if;
+  perform set_config('valet.account_id', s.account_id, true);
+  return query select a.id, a.enabled from accounts a where a.id = s.account_id;
+end $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_keep_open_rows()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if tg_table_name = 'checkpoints' then
+    if old.id <= valet_closed_through() then return old; end if;
+  elsif tg_table_name = 'audit_events' then
+    if old.xid < valet_closed_below() then return old; end if;
+  elsif tg_table_name = 'calls' then
+    if old.xid < valet_closed_below() and old.outcome_xid < valet_closed_below() then return old; end if;
+  end if;
+  raise exception 'DELETE on % is refused: no closing checkpoint covers the row', tg_table_name using errcode = 'restrict_violation';
 end $function$
 ;
 CREATE OR REPLACE FUNCTION public.valet_refuse()
@@ -646,17 +1008,41 @@ CREATE OR REPLACE FUNCTION public.valet_scope_account()
  STABLE PARALLEL SAFE
 AS $function$ select nullif(current_setting('valet.account_id', true), '') $function$
 ;
+CREATE OR REPLACE FUNCTION public.valet_scope_issuer()
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$ select nullif(current_setting('valet.issuer', true), '') $function$
+;
 CREATE OR REPLACE FUNCTION public.valet_scope_key_hash()
  RETURNS bytea
  LANGUAGE sql
  STABLE PARALLEL SAFE
 AS $function$ select decode(nullif(current_setting('valet.key_hash', true), ''), 'hex') $function$
 ;
+CREATE OR REPLACE FUNCTION public.valet_scope_server()
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$ select nullif(current_setting('valet.server_id', true), '') $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_scope_task()
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$ select nullif(current_setting('valet.task', true), '') $function$
+;
 CREATE OR REPLACE FUNCTION public.valet_scope_user()
  RETURNS text
  LANGUAGE sql
  STABLE PARALLEL SAFE
 AS $function$ select nullif(current_setting('valet.user_id', true), '') $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_scope_users()
+ RETURNS text[]
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$ select string_to_array(nullif(current_setting('valet.user_id', true), ''), ' ') $function$
 ;
 CREATE OR REPLACE FUNCTION public.valet_sweep_calls(grace_ms integer, most integer)
  RETURNS TABLE(call_id text, account text)
@@ -674,45 +1060,115 @@ begin
   returning c.id, c.account_id;
 end $function$
 ;
+CREATE OR REPLACE FUNCTION public.valet_take_quotas(wanted json)
+ RETURNS TABLE(limit_id text, used integer, most integer, refused boolean, reset_ms double precision)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+declare
+  account text := wanted ->> 'account';
+  q record;
+  now_utc timestamp := clock_timestamp() at time zone 'utc';
+  today date := now_utc::date;
+  taken text[] := '{}';
+begin
+  perform set_config('role', 'valet_app', true), set_config('valet.account_id', account, true), set_config('valet.user_id', '*', true);
+  reset_ms := extract(epoch from (today + 1)::timestamp - now_utc) * 1000;
+  for q in
+    select r.id, r.max, w.subject from json_to_recordset(wanted -> 'quotas') as w(id text, subject text)
+      join limit_rules r on r.account_id = account and r.id = w.id and r.window_seconds is null
+    order by r.id collate "C", w.subject collate "C"
+  loop
+    limit_id := q.id;
+    most := q.max;
+    used := null;
+    if q.max > 0 then
+      insert into quota_counters as c (account_id, limit_id, subject, day, used) values (account, q.id, q.subject, today, 1)
+        on conflict (account_id, limit_id, subject, day) do update set used = c.used + 1 where c.used < q.max
+        returning c.used into used;
+    end if;
+    refused := used is null;
+    if refused then
+      -- Nobody has seen the others: their rows are ours until the transaction ends.
+      update quota_counters c set used = c.used - 1 from unnest(taken) as t(id)
+        join json_to_recordset(wanted -> 'quotas') as w(id text, subject text) on w.id = t.id
+        where c.account_id = account and c.limit_id = w.id and c.subject = w.subject and c.day = today;
+      used := q.max;
+      return next;
+      return;
+    end if;
+    taken := taken || q.id;
+    return next;
+  end loop;
+end $function$
+;
 
-CREATE TRIGGER audit_events_keep BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_events FOR EACH STATEMENT EXECUTE FUNCTION valet_refuse('the audit trail is append-only');
-CREATE TRIGGER calls_intent BEFORE UPDATE OF seq, xid, format, id, account_id, at, lease_until, user_id, actor_key_id, attempted_user, server_id, connector_id, tool, credential_id, args_digest, lane, request_id, idempotency_key, address ON public.calls FOR EACH STATEMENT EXECUTE FUNCTION valet_refuse('an intent does not change');
-CREATE TRIGGER calls_keep BEFORE DELETE OR TRUNCATE ON public.calls FOR EACH STATEMENT EXECUTE FUNCTION valet_refuse('the journal is append-only');
+CREATE TRIGGER audit_events_keep BEFORE UPDATE OR TRUNCATE ON public.audit_events FOR EACH STATEMENT EXECUTE FUNCTION valet_refuse('the audit trail is append-only');
+CREATE TRIGGER audit_events_keep_all BEFORE DELETE ON public.audit_events FOR EACH STATEMENT WHEN ((current_setting('valet.task'::text, true) IS DISTINCT FROM 'retention'::text)) EXECUTE FUNCTION valet_refuse('the audit trail is append-only');
+CREATE TRIGGER audit_events_keep_open BEFORE DELETE ON public.audit_events FOR EACH ROW EXECUTE FUNCTION valet_keep_open_rows();
+CREATE TRIGGER calls_intent BEFORE UPDATE OF seq, xid, format, id, account_id, at, lease_until, user_id, actor_key_id, actor_kind, attempted_user, server_id, connector_id, tool, credential_id, args_digest, lane, request_id, idempotency_key, address ON public.calls FOR EACH STATEMENT EXECUTE FUNCTION valet_refuse('an intent does not change');
+CREATE TRIGGER calls_keep BEFORE TRUNCATE ON public.calls FOR EACH STATEMENT EXECUTE FUNCTION valet_refuse('the journal is append-only');
+CREATE TRIGGER calls_keep_all BEFORE DELETE ON public.calls FOR EACH STATEMENT WHEN ((current_setting('valet.task'::text, true) IS DISTINCT FROM 'retention'::text)) EXECUTE FUNCTION valet_refuse('the journal is append-only');
+CREATE TRIGGER calls_keep_open BEFORE DELETE ON public.calls FOR EACH ROW EXECUTE FUNCTION valet_keep_open_rows();
 CREATE TRIGGER calls_once AFTER UPDATE ON public.calls FOR EACH ROW WHEN (((old.outcome IS NOT NULL) OR (new.outcome IS NULL) OR (new.outcome_seq IS NULL) OR (new.outcome_xid IS DISTINCT FROM pg_current_xact_id()))) EXECUTE FUNCTION valet_refuse('an outcome is written once, with its position');
 CREATE TRIGGER calls_stamped AFTER INSERT ON public.calls FOR EACH ROW WHEN (((new.xid <> pg_current_xact_id()) OR ((new.outcome IS NULL) <> (new.outcome_seq IS NULL)) OR (new.outcome_xid IS DISTINCT FROM
         CASE
             WHEN (new.outcome IS NOT NULL) THEN pg_current_xact_id()
             ELSE NULL::xid8
         END))) EXECUTE FUNCTION valet_refuse('a row carries its position, and a complete row that of its outcome');
+CREATE TRIGGER checkpoints_keep BEFORE UPDATE OR TRUNCATE ON public.checkpoints FOR EACH STATEMENT EXECUTE FUNCTION valet_refuse('seals do not change');
+CREATE TRIGGER checkpoints_keep_all BEFORE DELETE ON public.checkpoints FOR EACH STATEMENT WHEN ((current_setting('valet.task'::text, true) IS DISTINCT FROM 'retention'::text)) EXECUTE FUNCTION valet_refuse('seals are kept');
+CREATE TRIGGER checkpoints_keep_open BEFORE DELETE ON public.checkpoints FOR EACH ROW EXECUTE FUNCTION valet_keep_open_rows();
 
 grant delete, insert, select, update on account_settings to valet_app;
 grant delete, insert, select, update on accounts to valet_app;
 grant delete, insert, select, update on api_keys to valet_app;
-grant insert, select on audit_events to valet_app;
-grant insert, select on calls to valet_app;
+grant delete, insert, select on audit_events to valet_app;
+grant delete, insert, select on calls to valet_app;
 grant usage on calls_outcome_seq to valet_app;
+grant delete, insert, select on checkpoints to valet_app;
 grant delete, insert, select, update on claims to valet_app;
 grant delete, insert, select, update on connect_requests to valet_app;
 grant delete, insert, select, update on connector_documents to valet_app;
 grant delete, insert, select, update on connectors to valet_app;
 grant delete, insert, select, update on credentials to valet_app;
 grant delete, insert, select, update on data_keys to valet_app;
+grant insert, select on epochs to valet_app;
+grant delete, insert, select, update on group_members to valet_app;
+grant delete, insert, select, update on groups to valet_app;
 grant insert, select on installation to valet_app;
+grant delete, insert, select, update on issuers to valet_app;
 grant insert, select on keyring to valet_app;
+grant delete, insert, select, update on limit_rules to valet_app;
 grant delete, insert, select, update on oauth_clients to valet_app;
+grant delete, insert, select, update on quota_counters to valet_app;
+grant delete, insert, select, update on revoked_tokens to valet_app;
 grant delete, insert, select, update on secrets to valet_app;
 grant delete, insert, select, update on servers to valet_app;
+grant delete, insert, select, update on user_identities to valet_app;
 grant delete, insert, select, update on users to valet_app;
 grant delete, insert, select, update on webhook_deliveries to valet_app;
 
 grant update (outcome, reason, upstream_status, latency_ms, outcome_digest, outcome_seq, outcome_xid) on calls to valet_app;
 
 grant execute on function valet_begin_calls(json) to valet_app;
+grant execute on function valet_closed_below() to public;
+grant execute on function valet_closed_through() to public;
 grant execute on function valet_end_calls(json) to valet_app;
+grant execute on function valet_epoch(text) to public;
 grant execute on function valet_find_connect(bytea) to valet_app;
+grant execute on function valet_find_ended(json) to valet_app;
+grant execute on function valet_find_issuers(text) to valet_app;
 grant execute on function valet_find_principal(bytea) to valet_app;
+grant execute on function valet_find_server_account(text) to valet_app;
+grant execute on function valet_keep_open_rows() to public;
 grant execute on function valet_refuse() to public;
 grant execute on function valet_scope_account() to public;
+grant execute on function valet_scope_issuer() to public;
 grant execute on function valet_scope_key_hash() to public;
+grant execute on function valet_scope_server() to public;
+grant execute on function valet_scope_task() to public;
 grant execute on function valet_scope_user() to public;
+grant execute on function valet_scope_users() to public;
 grant execute on function valet_sweep_calls(integer,integer) to valet_app;
+grant execute on function valet_take_quotas(json) to valet_app;

@@ -1,9 +1,13 @@
 // Samples of what an account manages: its servers, users, keys, trail, other accounts, and the gateway itself.
 import type { RouteId } from '@mcp-valet/shared';
-import { maskedUser, newAudit, newKey, newServer, newUser } from './make.ts';
+import { maskedUser, newKey, newServer, newUser } from './make.ts';
+import type { KeyIds } from './samples-keys.ts';
 import { type Samples, type Stage, unique } from './stage.ts';
 
-type Nouns = 'servers' | 'users' | 'keys' | 'accounts' | 'audit' | 'settings' | 'system';
+type Nouns = 'servers' | 'users' | 'keys' | 'accounts' | 'settings' | 'system';
+
+/** Samples of these stand in files of their own. */
+type Elsewhere = KeyIds | 'users.signOut' | 'users.history' | 'users.getAccess' | 'users.replaceAccess';
 
 const nowhere = 'nothing-here';
 
@@ -14,7 +18,7 @@ const missingServer = inServer(() => nowhere);
 const foreignUser = ({ other }: Stage) => ({ params: { username: other.alice.userId } });
 const missingUser = () => ({ params: { username: 'usr_0123456789abcdefghij' } });
 
-export const accountSamples: Pick<Samples, Extract<RouteId, `${Nouns}.${string}`>> = {
+export const accountSamples: Pick<Samples, Exclude<Extract<RouteId, `${Nouns}.${string}`>, Elsewhere>> = {
   'servers.create': {
     valid: () => ({ body: { name: unique('server'), restrictions: { permissions: [] }, tokenExpiresInDays: 30 } }),
     invalid: { body: { name: 'x', tokenExpiresInDays: 366 }, path: 'tokenExpiresInDays' },
@@ -123,13 +127,6 @@ export const accountSamples: Pick<Samples, Extract<RouteId, `${Nouns}.${string}`
         missing: () => ({ params: { keyId: nowhere } }),
       },
     },
-  },
-  'audit.list': {
-    valid: () => ({ query: { action: 'user.create', outcome: 'ok' } }),
-    invalid: { query: { outcome: 'fine' }, path: 'outcome' },
-    masked: { user: maskedUser },
-    add: newAudit,
-    idOf: 'requestId',
   },
   'accounts.create': {
     valid: () => ({ body: { name: unique('account') } }),

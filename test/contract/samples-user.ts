@@ -1,9 +1,9 @@
 // Samples of what users have and do: connectors to reach, credentials and secrets, calls.
 import type { RouteId } from '@mcp-valet/shared';
-import { maskedUser, newCall, newConnector, newCredential, newLink, newOAuthConnector } from './make.ts';
+import { maskedUser, newConnector, newCredential, newLink, newOAuthConnector } from './make.ts';
 import { type Samples, type Stage, unique } from './stage.ts';
 
-type Nouns = 'secrets' | 'tools' | 'connectors' | 'credentials' | 'calls';
+type Nouns = 'secrets' | 'tools' | 'connectors' | 'credentials';
 
 const nowhere = 'nothing-here';
 const noUser = 'nobody-here';
@@ -237,14 +237,5 @@ export const userSamples: Pick<Samples, Extract<RouteId, `${Nouns}.${string}`>> 
     masked: { credential: { foreign: foreignCredential, missing: missingCredential } },
     own: async (stage) => ({ params: { credentialId: await newCredential(stage) } }),
     othersUser: { wire: ({ home }) => ({ params: { credentialId: home.bob.credentialId } }), status: 404 },
-  },
-  'calls.list': {
-    valid: () => ({ query: { userId: 'alice', outcome: 'ok' } }),
-    invalid: { query: { from: 'yesterday' }, path: 'from' },
-    masked: { user: maskedUser },
-    own: () => ({}),
-    othersUser: { wire: () => ({ query: { userId: 'bob' } }), status: 403 },
-    add: newCall,
-    idOf: 'requestId',
   },
 };

@@ -51,6 +51,7 @@ export function connectorAt(url: string, fields: Partial<ConnectorRecord> = {}):
     auth: null,
     oauth: null,
     allowShared: false,
+    requires: null,
     url,
     headers: { 'X-Fixed': 'yes' },
     transport: 'streamable-http',

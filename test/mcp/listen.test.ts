@@ -204,7 +204,7 @@ describe('the end of a listen stream', () => {
     });
   });
 
-  it('comes within a second when the gateway closes', async () => {
+  it('comes long before the patience with calls is over when the gateway closes', async () => {
     const other = await startDirectGateway([{ id: 'open', url: open.url }]);
     const { plainUrl } = await other.publish({ connectors: ['open'] });
     const stream = await listen('default', lists, { key: other.gateway.apiKey, to: plainUrl });
@@ -212,7 +212,7 @@ describe('the end of a listen stream', () => {
     const startedAt = performance.now();
     const closed = other.close();
     await expect.poll(() => stream.isOpen()).toBe(false);
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
     await closed;
   });
 });

@@ -26,17 +26,25 @@ it('gives every package the same version and the Node it runs on', () => {
 });
 
 it('installs nothing with the client', () => {
-  expect(manifest('packages/client').dependencies ?? {}).toEqual({});
+  const { dependencies, peerDependencies, peerDependenciesMeta } = manifest('packages/client');
+  expect(dependencies ?? {}).toEqual({});
+  const optional = Object.keys(peerDependencies ?? {}).map((name) => [name, { optional: true }]);
+  expect(peerDependenciesMeta).toEqual(Object.fromEntries(optional));
 });
 
 it('enters the client where the documentation says', () => {
   const { exports, files } = manifest('packages/client');
-  expect(exports?.['.']).toEqual({
-    '@mcp-valet/source': './src/index.ts',
-    import: { types: './dist/index.d.ts', default: './dist/index.js' },
-    require: { types: './dist/index.d.cts', default: './dist/index.cjs' },
+  const entry = (name: string, source: string) => ({
+    '@mcp-valet/source': `./src/${source}.ts`,
+    import: { types: `./dist/${name}.d.ts`, default: `./dist/${name}.js` },
+    require: { types: `./dist/${name}.d.cts`, default: `./dist/${name}.cjs` },
   });
-  expect(Object.keys(exports ?? {})).toEqual(['.', './package.json']);
+  const adapters = ['ai-sdk', 'openai', 'openai-agents', 'anthropic', 'langchain', 'mcp', 'mcp-v1'];
+  expect(exports).toEqual({
+    '.': entry('index', 'index'),
+    ...Object.fromEntries(adapters.map((name) => [`./${name}`, entry(name, `adapters/${name}`)])),
+    './package.json': './package.json',
+  });
   expect(files).toEqual(['dist', 'src', 'THIRD-PARTY-NOTICES.txt']);
 });
 

@@ -1,20 +1,31 @@
 // What users install: both packages packed as they would be published, unpacked, judged by publint and attw, and loaded.
 // Needs a build (`npm test` makes one).
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { builtinModules } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { build } from 'tsup';
+import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Manifest, pack, root } from './workspace.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'published-'));
 const packages = {
-  client: { folder: '', tarball: '', attw: ['--profile', 'strict'] },
+  client: { folder: '', tarball: '', attw: ['--profile', 'node16'] },
   server: { folder: '', tarball: '', attw: ['--profile', 'esm-only'] },
 };
 
@@ -36,6 +47,19 @@ afterAll(() => {
 
 const manifestOf = (folder: string): Manifest =>
   JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest;
+
+/** Installs the frameworks, and the client itself, beside the unpacked packages. */
+function linkPeers(): void {
+  const installed = join(work, 'node_modules');
+  if (existsSync(installed)) return;
+  const link = (name: string, target: string) => {
+    mkdirSync(dirname(join(installed, name)), { recursive: true });
+    symlinkSync(target, join(installed, name), 'dir');
+  };
+  link('@mcp-valet/client', packages.client.folder);
+  for (const name of Object.keys(manifestOf(packages.client.folder).peerDependencies ?? {}))
+    link(name, join(root, 'test/node_modules', name));
+}
 
 /** Packages that the files of dist with this ending import, without Node's own. */
 function imported(folder: string, ending: RegExp): string[] {
@@ -91,19 +115,95 @@ describe.each(['client', 'server'] as const)('the %s', (name) => {
   });
 });
 
+const adapters = ['ai-sdk', 'anthropic', 'langchain', 'mcp', 'mcp-v1', 'openai', 'openai-agents'];
+
+/** Runs code beside the unpacked client and gives what it wrote as JSON. */
+const evaluate = (code: string, type: 'module' | 'commonjs'): unknown =>
+  JSON.parse(
+    execFileSync(process.execPath, [`--input-type=${type}`, '-e', code], {
+      cwd: packages.client.folder,
+      encoding: 'utf8',
+    }),
+  );
+
+/** The file of an entry with everything of ours that it loads, from first to last. */
+function loaded(file: string, found = new Set<string>()): Set<string> {
+  if (found.has(file)) return found;
+  found.add(file);
+  const code = readFileSync(join(packages.client.folder, 'dist', file), 'utf8');
+  for (const [, next] of code.matchAll(/(?:from|import|require\()\s*["']\.\/([^"'\n]+)["']/g))
+    loaded(next ?? '', found);
+  return found;
+}
+
 describe('the client', () => {
   it('exports the same names to import and to require, and these', async () => {
-    const load = (code: string, type: string): string[] =>
-      JSON.parse(
-        execFileSync(process.execPath, [`--input-type=${type}`, '-e', code], {
-          cwd: packages.client.folder,
-          encoding: 'utf8',
-        }),
-      ) as string[];
-    const esm = load("console.log(JSON.stringify(Object.keys(await import('@mcp-valet/client')).sort()))", 'module');
-    const cjs = load("console.log(JSON.stringify(Object.keys(require('@mcp-valet/client')).sort()))", 'commonjs');
-    expect(cjs).toEqual(esm);
-    await expect(`${esm.join('\n')}\n`).toMatchFileSnapshot('client-exports.txt');
+    // What the adapters need is installed beside the client, as users do it.
+    linkPeers();
+    const names: string[] = [];
+    for (const entry of ['', ...adapters]) {
+      const specifier = JSON.stringify(['@mcp-valet/client', entry].filter((part) => part !== '').join('/'));
+      const esm = evaluate(`console.log(JSON.stringify(Object.keys(await import(${specifier})).sort()))`, 'module');
+      const cjs = evaluate(`console.log(JSON.stringify(Object.keys(require(${specifier})).sort()))`, 'commonjs');
+      expect(cjs).toEqual(esm);
+      names.push(...(esm as string[]).map((name) => (entry === '' ? name : `${entry}: ${name}`)));
+    }
+    await expect(`${names.join('\n')}\n`).toMatchFileSnapshot('client-exports.txt');
+  });
+
+  it.each(['js', 'cjs'])('imports no framework by its main entry (%s)', (ending) => {
+    const files = [...loaded(`index.${ending}`)].map((file) => new RegExp(`^${file.replaceAll('.', '\\.')}$`));
+    expect(files.length).toBeGreaterThan(1);
+    expect(files.flatMap((file) => imported(packages.client.folder, file))).toEqual([]);
+  });
+
+  it.each(['js', 'cjs'])('shares its code between main entry and adapters (%s)', (ending) => {
+    const core = loaded(`index.${ending}`);
+    for (const name of adapters) {
+      const own = [...loaded(`${name}.${ending}`)].filter((file) => !core.has(file));
+      const size = own.reduce(
+        (sum, file) => sum + gzipSync(readFileSync(join(packages.client.folder, 'dist', file))).length,
+        0,
+      );
+      expect(size, name).toBeLessThanOrEqual(2500);
+    }
+    const [importing, type] =
+      ending === 'js'
+        ? (['(name) => import(name)', 'module'] as const)
+        : (['async (name) => require(name)', 'commonjs'] as const);
+    const code = `const load = ${importing};
+      (async () => {
+        const { ValidationError } = await load('@mcp-valet/client');
+        const { anthropic } = await load('@mcp-valet/client/anthropic');
+        const [tool] = anthropic.build({ tools: [{ name: 'a', modelName: 'a', inputSchema: { type: 'object' } }] });
+        try { tool.parse('text'); } catch (error) { console.log(error.constructor === ValidationError); }
+      })();`;
+    expect(evaluate(code, type)).toBe(true);
+  });
+
+  it('has types of adapters that fit the frameworks', () => {
+    linkPeers();
+    const sample = join(work, 'sample.mts');
+    writeFileSync(sample, readFileSync(join(root, 'test/client/adapters.types.ts')));
+    const program = ts.createProgram([sample], {
+      module: ts.ModuleKind.NodeNext,
+      target: ts.ScriptTarget.ES2023,
+      lib: ['lib.es2023.d.ts', 'lib.es2024.string.d.ts'],
+      types: ['node'],
+      typeRoots: [join(root, 'node_modules/@types')],
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      skipLibCheck: true,
+      noEmit: true,
+    });
+    const wrong = ts
+      .getPreEmitDiagnostics(program)
+      .map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'));
+    expect(wrong).toEqual([]);
+    const entries = program.getSourceFiles().filter(({ fileName }) => fileName.startsWith(packages.client.folder));
+    expect(entries.map(({ fileName }) => fileName).filter((file) => file.endsWith('/dist/ai-sdk.d.ts'))).toHaveLength(
+      1,
+    );
   });
 
   it('names the licences of what it has inlined', () => {

@@ -7,7 +7,8 @@ import { type TestDatabase, testDatabases } from '../support/database.ts';
 import { type Caller, headerCallers } from './support/callers.ts';
 import { dumpTables, withReader } from './support/dump.ts';
 import { Marks } from './support/marks.ts';
-import { expectedStatus, type Rule, restRules, type Subject } from './support/rest-rules.ts';
+import type { Rule, Subject } from './support/rest-rule.ts';
+import { expectedStatus, restRules } from './support/rest-rules.ts';
 import { inParallel, type Received } from './support/wire.ts';
 import { buildWorld, type World, type WorldAccount } from './support/world.ts';
 
@@ -27,42 +28,54 @@ const cellName = ({ rule, caller, subject }: Cell) =>
 /** Well-formed, and given to nobody. */
 const noLink = `http://127.0.0.1/connect/${'A'.repeat(43)}`;
 
-const userSubject = (account: WorldAccount, username: 'alice' | 'bob'): Subject => ({
+const userSubject = ({ spareAccounts }: World, account: WorldAccount, username: 'alice' | 'bob'): Subject => ({
   account: account.name,
   user: username,
   userId: account.users[username].id,
   credentialId: account.users[username].credentials.demo,
   keyId: account.users[username].keyId,
+  tokenId: account.users[username].tokenId,
+  spareAccounts,
+  limitId: account.limitId,
+  groupId: account.groupId,
+  issuerId: account.issuerId,
   serverId: account.servers.connect.id,
   connectorId: account.ownConnector,
   secretName: 'TOKEN',
   connectUrl: noLink,
   unique: '',
 });
-const missing: Subject = {
+const missingIn = ({ spareAccounts }: World): Subject => ({
   account: null,
   user: null,
   userId: 'usr_0000000000000000000000',
   credentialId: 'cred_0000000000000000000000',
   keyId: 'key_0000000000000000000000',
+  tokenId: 'key_0000000000000000000000',
+  spareAccounts,
+  limitId: 'lim_0000000000000000000000',
+  groupId: 'grp_0000000000000000000000',
+  issuerId: 'iss_0000000000000000000000',
   serverId: 'nowhere-00000000',
   connectorId: 'nowhere',
   secretName: 'TOKEN',
   connectUrl: noLink,
   unique: '',
-};
+});
 
 describe.each(testDatabases())('isolation of REST routes on $kind', ({ open }) => {
   let database: TestDatabase;
   let world: World;
   let callers: Caller[];
   let marks: Marks;
+  let missing: Subject;
   const problems: string[] = [];
   let cells = 0;
 
   beforeAll(async () => {
     database = await open();
     world = await buildWorld(database);
+    missing = missingIn(world);
     callers = headerCallers(world, 403);
     marks = new Marks(world);
     // Whoever made the other account may know that it is there.
@@ -71,9 +84,9 @@ describe.each(testDatabases())('isolation of REST routes on $kind', ({ open }) =
   afterAll(() => world?.close());
 
   const subjects = () => [
-    userSubject(world.a, 'alice'),
-    userSubject(world.a, 'bob'),
-    userSubject(world.b, 'alice'),
+    userSubject(world, world.a, 'alice'),
+    userSubject(world, world.a, 'bob'),
+    userSubject(world, world.b, 'alice'),
     missing,
   ];
 
@@ -118,6 +131,9 @@ describe.each(testDatabases())('isolation of REST routes on $kind', ({ open }) =
         'claims',
         'connect_requests',
         'account_settings',
+        'issuers',
+        'user_identities',
+        'revoked_tokens',
       ]).then(async (lines) => [
         ...lines,
         ...(await read(`select to_jsonb(k) - 'last_used_at' as key from api_keys k order by id`)).map((row) =>
@@ -140,6 +156,8 @@ describe.each(testDatabases())('isolation of REST routes on $kind', ({ open }) =
     // The pages of a sign-in, for browsers.
     for (const page of ['GET /connect/:id', 'POST /connect/:id', 'GET /oauth/callback', 'GET /oauth/client.json'])
       known.add(page);
+    // Where users of an MCP endpoint sign in (RFC 9728), for anybody.
+    for (const path of ['/mcp', '/mcp/:serverId']) known.add(`GET /.well-known/oauth-protected-resource${path}`);
     expect(served.length).toBeGreaterThan(40);
     expect(served.filter((route) => !known.has(route) && !route.startsWith('HEAD '))).toEqual([]);
   });
@@ -197,8 +215,8 @@ describe.each(testDatabases())('isolation of REST routes on $kind', ({ open }) =
       const { identity } = caller;
       const foreign =
         identity.kind !== 'nobody' && identity.account === 'a'
-          ? userSubject(world.b, 'alice')
-          : userSubject(world.a, 'alice');
+          ? userSubject(world, world.b, 'alice')
+          : userSubject(world, world.a, 'alice');
       await inParallel(about, 8, async (rule) => {
         const [theirs, none] = [
           await run({ rule, caller, subject: foreign, status: expectedStatus(rule, identity, foreign) }),
@@ -276,6 +294,17 @@ async function freshSubject(world: World, account: WorldAccount, own: string | u
     kind: 'mcp-http',
     url: world.upstreams.demo.url,
   });
+  const issuer = await manage('POST', '/api/issuers', {
+    type: 'jwt',
+    name,
+    issuer: `https://${name}.test`,
+    audience: ['valet'],
+    sharedSecret: true,
+  });
+  await manage('POST', '/api/identities', { issuerId: issuer.issuerId, subject: user.user_id, userId: user.user_id });
+  const token = await manage('POST', '/api/tokens', { userId: user.user_id });
+  const limit = await manage('POST', '/api/limits', { userId: user.user_id, max: 1_000_000, window: 60 });
+  const group = await manage('POST', '/api/groups', { name, userIds: [user.user_id] });
   const { credentialId } = credential;
   const { oauthUrl } = await manage('POST', `/api/credentials/${credentialId}/connect`);
   return {
@@ -284,6 +313,11 @@ async function freshSubject(world: World, account: WorldAccount, own: string | u
     userId: user.user_id,
     credentialId,
     keyId: key.key_id,
+    tokenId: token.tokenId,
+    spareAccounts: world.spareAccounts,
+    limitId: limit.limitId,
+    groupId: group.groupId,
+    issuerId: issuer.issuerId,
     serverId: server.serverId,
     connectorId: connector.connectorId,
     secretName: name,

@@ -26,6 +26,7 @@ export function upstreamOf(url: string, options: UpstreamOptions = {}): Upstream
     auth: null,
     oauth: null,
     allowShared: false,
+    requires: null,
     url,
     headers: options.headers ?? {},
     transport: options.transport ?? 'streamable-http',

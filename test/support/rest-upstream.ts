@@ -32,6 +32,7 @@ export function restUpstreamOf(
     auth: null,
     oauth: null,
     allowShared: false,
+    requires: null,
     inject: null,
     secretNames: [],
     requiredSecrets: [],

@@ -16,6 +16,9 @@ const row = (accountId: string, id: string, username: string, enabled = true): U
   enabled,
   allowed: [],
   blocked: [],
+  permissions: [],
+  groups: [],
+  tokensNotBefore: null,
 });
 const users = [
   row('acc', 'usr_default', 'default'),
@@ -80,7 +83,16 @@ interface Case {
   onUnknownUser: 'reject' | 'fallback';
   strict: boolean;
 }
-const base = { accountId: 'acc', keyId: 'key', serverId: null, expiresAt: null };
+const base = {
+  accountId: 'acc',
+  keyId: 'key',
+  serverId: null,
+  expiresAt: null,
+  scopes: null,
+  allowedUsers: null,
+  delegation: null,
+  proof: null,
+};
 const principals: Principal[] = [
   { ...base, kind: 'adm', userId: null, mayActForUsers: true },
   { ...base, kind: 'ent', userId: null, mayActForUsers: true },

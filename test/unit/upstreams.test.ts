@@ -38,6 +38,7 @@ function setup() {
   const rest: RestCarrier = {
     list: async () => ({ items: [] }),
     request: async () => ({ result: { byRest: true }, status: 200 }),
+    check: async () => undefined,
   };
   const sdk: Carrier = {
     request: async (upstream, request) => {

@@ -103,6 +103,7 @@ function upstreamOf(username: string, { entry = '', token, connector, session }:
     auth: null,
     oauth: null,
     allowShared: false,
+    requires: null,
     secretNames: [],
     requiredSecrets: [],
     timeoutMs: null,

@@ -1,13 +1,15 @@
 // One request, once: headers out, bounded body in, one timer over both. Knows nothing of retries or envelopes.
 // Whatever the transport throws ends here: its errors print headers and bodies.
-import type { KyInstance } from 'ky';
 import { connectionError } from './connection.ts';
 import { AbortError, RedirectError, ResponseError, TimeoutError, ValetError } from './errors.ts';
 import { type Answer, about, type CallContext, requestIdOf } from './respond.ts';
 import { SseParser } from './sse.ts';
 
+/** Sends; must not follow redirects, repeat, or throw on a status. */
+export type Http = (url: string, init: RequestInit) => Promise<Response>;
+
 export interface AttemptRequest {
-  http: KyInstance;
+  http: Http;
   method: string;
   url: string;
   /** Headers of this attempt; asked under the timer, because the caller's token function may hang. */
@@ -23,7 +25,11 @@ export interface AttemptRequest {
   idempotencyKey: string | undefined;
   /** Given each event of a stream; true when it was the answer. */
   onEvent: ((data: string) => boolean) | undefined;
+  /** Takes a good answer unread, to pass it on as it streams. */
+  onResponse?: ((response: Response, stop: () => void) => void) | undefined;
   fetchOptions: Readonly<Record<string, unknown>>;
+  /** Hears the headers of any answer before its body is read. */
+  onHead?: ((headers: Headers) => void) | undefined;
 }
 
 const maxErrorBytes = 64 * 1024;
@@ -70,6 +76,11 @@ export async function attempt(request: AttemptRequest): Promise<Answer> {
       signal: controller.signal,
       ...(request.body !== undefined && { body: request.body }),
     });
+    request.onHead?.(response.headers);
+    if (request.onResponse && response.ok) {
+      request.onResponse(response, () => controller.abort());
+      return { status: response.status, headers: response.headers, bytes: new Uint8Array() };
+    }
     return readAnswer(response, request, armTimer);
   };
 

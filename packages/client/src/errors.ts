@@ -114,7 +114,7 @@ export class TimeoutError extends ConnectionError {
   static override readonly [kind]: string = 'TimeoutError';
   readonly kind: 'attempt' | 'deadline' | 'queue';
   constructor(fields: ErrorFields & { kind: 'attempt' | 'deadline' | 'queue' }) {
-    super(fill({ code: 'TIMEOUT', phase: 'receive', sent: 'maybe' }, fields));
+    super(fill({ code: 'TIMEOUT', phase: 'receive', sent: fields.kind === 'queue' ? 'no' : 'maybe' }, fields));
     this.kind = fields.kind;
   }
 }
@@ -216,9 +216,13 @@ export class OutcomeUnknownError extends ValetError {
 }
 
 /** It ran once, and its answer is gone: too large to keep, or a secret that is shown only once. */
-export class AnswerLostError extends ValetError {
+export class AnswerLostError<R = unknown> extends ValetError {
   static override readonly [kind]: string = 'AnswerLostError';
-  constructor(fields: ErrorFields) {
-    super({ ...fill({ code: 'ANSWER_NOT_KEPT' }, fields), executed: 'yes' });
+  /** What was made, without what is shown only once; `undefined` when nothing of the answer was kept. Never printed. */
+  declare readonly resource: R | undefined;
+  constructor(fields: ErrorFields & { resource?: R | undefined }) {
+    const hint = 'It is there: look it up; a key or token that was shown only once has to be rotated';
+    super({ ...fill({ code: 'ANSWER_NOT_KEPT', hint }, fields), executed: 'yes' });
+    hide<AnswerLostError<R>>(this, { resource: fields.resource });
   }
 }

@@ -5,8 +5,47 @@ import type { Item, Reply } from './namespaces.ts';
 export type { Call, List, Page, SafeResult } from './call.ts';
 export { MCPClient, type RawOptions } from './client.ts';
 export * from './errors.ts';
+export type {
+  RateLimitEvent,
+  RateLimitMode,
+  RateLimitOptions,
+  RateLimitPolicy,
+  RateLimitSnapshot,
+  RateLimitStore,
+} from './gate-options.ts';
+export type {
+  Adapter,
+  AdapterInput,
+  AgentUser,
+  ToolCallInfo,
+  ToolInfo,
+  ToolsForOptions,
+} from './mcp/adapter.ts';
+export type { McpClientLike, McpRequestOptions } from './mcp/client-like.ts';
+export type { McpConnector, McpConnectorInput } from './mcp/connect.ts';
+export type { McpEndpoint } from './mcp/endpoint.ts';
+export type { McpFetch } from './mcp/fetch.ts';
+export type { ToolFilter } from './mcp/filter.ts';
+export type { AnthropicHosted, ConfigFor, HostedFor, HostedOptions, OpenAIHosted } from './mcp/hosted.ts';
+export type { MintedToken, TokenParams } from './mcp/minted.ts';
+export type { ConnectLinks } from './mcp/model-call.ts';
+export type { UserPrompts, UserResources, UserTools } from './mcp/nouns.ts';
+export type {
+  McpContent,
+  McpPrompt,
+  McpPromptResult,
+  McpResource,
+  McpResourceContents,
+  McpResourceTemplate,
+  McpTool,
+  McpToolResult,
+  ToolAnnotations,
+  ToolSchema,
+} from './mcp/protocol.ts';
+export type { McpOptions } from './mcp/requests.ts';
+export type { UserMcp } from './mcp/user-mcp.ts';
 export type { Meta } from './operation.ts';
-export type { CallOptions, ClientOptions, Logger, LogLevel, TokenSource } from './options.ts';
+export type { CallOptions, ClientOptions, Hooks, Logger, LogLevel, TokenSource } from './options.ts';
 export type { ExecuteOptions, Progress } from './rpc.ts';
 export { Secret } from './secret.ts';
 export type { ToolArgs, ToolName, ToolOutput, ToolRegistry } from './tool-registry.ts';

@@ -4,12 +4,14 @@ import {
   type Camel,
   type Contract,
   contract,
+  type PathParams,
   type RouteBody,
   type RouteDefinition,
   type RouteQuery,
   type RouteReply,
 } from '@mcp-valet/shared';
 import type { Call, List } from './call.ts';
+import { type CallFinder, makeCallFinder } from './find-call.ts';
 import type { CallOptions } from './options.ts';
 import { callRoute } from './route-call.ts';
 import { makeSecrets, type Secrets } from './secrets.ts';
@@ -35,8 +37,12 @@ type HasInput<R extends RouteDefinition> = 'body' extends keyof R ? true : 'quer
 // biome-ignore lint/complexity/noBannedTypes: `{}` asks whether every field is optional
 type MayOmit<T> = undefined extends T ? true : {} extends T ? true : false;
 
-/** Path parameter first, then the input, then the options of the call. */
-export type Method<R extends RouteDefinition> = 'params' extends keyof R
+/** Path parameters first, then the input, then the options of the call. No route with two of them takes an input. */
+export type Method<R extends RouteDefinition> =
+  PathParams<R['path']> extends [string, string]
+    ? (id: string, subId: string, options?: CallOptions) => Outcome<R>
+    : MethodOfOne<R>;
+type MethodOfOne<R extends RouteDefinition> = 'params' extends keyof R
   ? HasInput<R> extends true
     ? MayOmit<Input<R>> extends true
       ? (id: string, input?: Input<R>, options?: CallOptions) => Outcome<R>
@@ -64,7 +70,8 @@ type Own = 'secrets' | 'tools' | 'system';
 type Derived = { readonly [N in Exclude<keyof Contract, Own>]: Methods<Contract[N]> };
 
 /** `client.users`, `client.servers` and so on: one namespace per noun of the contract. */
-export interface Namespaces extends Omit<Derived, 'credentials' | 'connectors'> {
+export interface Namespaces extends Omit<Derived, 'credentials' | 'connectors' | 'calls'> {
+  readonly calls: Derived['calls'] & CallFinder;
   readonly secrets: Secrets;
   readonly credentials: Derived['credentials'] & CredentialAliases;
   readonly connectors: Derived['connectors'] & ConnectorAliases;
@@ -83,7 +90,8 @@ export function makeNamespaces(transport: Transport): Namespaces {
     }
     nouns[noun] = methods;
   }
-  const { credentials, connectors } = nouns;
+  const { credentials, connectors, calls } = nouns;
+  if (calls) Object.assign(calls, makeCallFinder(transport));
   if (credentials) credentials['deposit'] = credentials['create'];
   if (connectors) connectors['tools'] = connectors['actions'];
   for (const methods of Object.values(nouns)) Object.freeze(methods);

@@ -1,6 +1,8 @@
 // What one call is, and how it is planned: out of its parts, the call's options and the client's defaults. No I/O.
 import type { HttpMethod } from '@mcp-valet/shared';
 import { ConfigError, ValidationError } from './errors.ts';
+import type { GateScope } from './gate-ask.ts';
+import { checkMode, type GateOptions, type RateLimitMode, type RateLimitSnapshot } from './gate-options.ts';
 import { type CallOptions, checkDeadline, checkMs, checkRetries, mergeHeaders } from './options.ts';
 import type { Answer, CallContext } from './respond.ts';
 import { toWire } from './secret.ts';
@@ -21,8 +23,10 @@ export interface Meta {
   headers: Headers;
   /** Requests sent for this call. */
   attempts: number;
-  /** Milliseconds spent waiting between them. */
+  /** Milliseconds spent waiting: for the rate limit, and between requests. */
   waitedMs: number;
+  /** Where the user stands after this call, as far as this process knows. Absent when the gate is off. */
+  rateLimit: RateLimitSnapshot | undefined;
   idempotencyKey: string | undefined;
   /** The server returned the stored answer of an earlier request with the same key. */
   replayed: boolean;
@@ -31,6 +35,8 @@ export interface Meta {
 /** Reads the answer of one attempt. */
 export interface Reader<T> {
   onEvent?: ((data: string) => boolean) | undefined;
+  /** Takes a good answer unread, to pass it on as it streams; `stop` ends it. */
+  onResponse?: ((response: Response, stop: () => void) => void) | undefined;
   /** The caller was given a progress event, so repeating would show it twice. */
   delivered?: () => boolean;
   /** The value of a 2xx answer, or a thrown ValetError. */
@@ -55,6 +61,12 @@ export interface Operation<T> {
   userId: string | undefined;
   /** Values of the body that no error may repeat. */
   sensitive: readonly string[];
+  /** Where to ask what the server promises; `rpc`: with a JSON-RPC ping. */
+  probe: { url: string; rpc: boolean } | undefined;
+  /** Name of the tool that an MCP endpoint is asked to run. */
+  tool: string | undefined;
+  /** What it counts against; absent: nothing, or the gate is off. */
+  limit: { scope: GateScope; user: string; mode: RateLimitMode; options: GateOptions } | undefined;
   reader(): Reader<T>;
   /** The value of a DELETE that an earlier attempt seems to have done. */
   done?: (() => T) | undefined;
@@ -78,6 +90,10 @@ export interface Parts<T> {
   repeatable: boolean;
   userId?: string | undefined;
   sensitive?: readonly string[];
+  /** The tool, where the URL is an MCP endpoint. */
+  tool?: string | undefined;
+  /** What it counts against at the server. Default: by its kind. */
+  scope?: GateScope | 'nothing' | undefined;
   /** Least timeout of an execution that asked the gateway for more time. */
   leastTimeoutMs?: number | undefined;
   reader(): Reader<T>;
@@ -132,9 +148,32 @@ export function plan<T>(transport: Transport, parts: Parts<T>, options: CallOpti
     idempotencyKey: options.idempotencyKey,
     userId: parts.userId,
     sensitive: parts.sensitive ?? [],
+    probe: probeOf(config.baseUrl, parts),
+    tool: parts.tool,
+    limit: limitOf(config.rateLimit, parts, options),
     reader: parts.reader,
     done: parts.done,
   };
+}
+
+function probeOf(
+  baseUrl: string | undefined,
+  parts: Pick<Parts<unknown>, 'tool' | 'url'>,
+): Operation<unknown>['probe'] {
+  if (parts.tool !== undefined) return { url: parts.url, rpc: true };
+  return baseUrl === undefined ? undefined : { url: `${baseUrl}/status`, rpc: false };
+}
+
+function limitOf(
+  gate: GateOptions | false,
+  { kind, scope: given, userId }: Pick<Parts<unknown>, 'kind' | 'scope' | 'userId'>,
+  options: CallOptions,
+): Operation<unknown>['limit'] {
+  const mode = checkMode(options.rateLimit);
+  if (gate === false || mode === 'off' || given === 'nothing') return undefined;
+  const scope = given ?? (kind === 'execution' ? 'calls' : 'management');
+  // Management is limited by key, whomever it is about.
+  return { scope, user: scope === 'management' ? '' : (userId ?? ''), mode: mode ?? gate.mode, options: gate };
 }
 
 /** The gateway's address, or the reason why a tokenized URL cannot do this. */

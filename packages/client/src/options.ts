@@ -1,5 +1,12 @@
 // What callers may set, and the one place where it is checked and completed from the environment. Wrong or conflicting options throw here.
 import { ConfigError } from './errors.ts';
+import {
+  type GateOptions,
+  type RateLimitEvent,
+  type RateLimitMode,
+  type RateLimitOptions,
+  resolveRateLimit,
+} from './gate-options.ts';
 import { checkBaseUrl, encodeSegment } from './paths.ts';
 import { revealed, type Secret } from './secret.ts';
 import { version } from './version.ts';
@@ -15,6 +22,12 @@ export interface Logger {
 }
 
 export type LogLevel = 'off' | 'error' | 'warn' | 'info' | 'debug';
+
+/** Functions that are told what happens. They get no user ids, arguments, results or keys. */
+export interface Hooks {
+  /** A call waited for its user's rate limit, was refused by it, or met a 429. */
+  rateLimit?: (event: RateLimitEvent) => void;
+}
 
 export interface ClientOptions {
   /** Where the gateway is: `https://mcp.example.com`, with a path prefix if it has one. Else `MCP_VALET_BASE_URL`. */
@@ -35,6 +48,18 @@ export interface ClientOptions {
   retryBudget?: boolean;
   /** `never`: do not believe a server that promises to honour idempotency keys. Default `auto`. */
   idempotency?: 'auto' | 'never';
+  /**
+   * Believe a tool that calls itself read-only or idempotent, and send it again although the server promises nothing. Default false: these
+   * hints are claims of whoever wrote the tool.
+   */
+  trustToolHints?: boolean;
+  /**
+   * Waiting in front of each user's rate limit, which is learned from the server's answers, so that no call meets a 429. `false`: calls are
+   * sent as they come.
+   */
+  rateLimit?: RateLimitOptions | false;
+  /** Observers. What they throw is logged and otherwise ignored. */
+  hooks?: Hooks;
   /** Largest answer that is read, in bytes. Default 16 MiB. */
   maxResponseBytes?: number;
   /** Extra request headers; `null` removes one. Headers that carry identity or framing cannot be set here. */
@@ -67,6 +92,8 @@ export interface CallOptions {
   idempotencyKey?: string;
   /** Extra request headers; `null` removes one. */
   headers?: Readonly<Record<string, string | null>>;
+  /** What to do when the user is at the rate limit: `auto`, `wait` or `reject`. Default: the client's. `off`: send it whatever is known. */
+  rateLimit?: RateLimitMode | 'off';
 }
 
 /** Options after checking. `baseUrl` and `token` are absent for a tokenized URL. */
@@ -80,6 +107,9 @@ export interface Config {
   maxRetries: number;
   retryBudget: boolean;
   idempotency: 'auto' | 'never';
+  trustToolHints: boolean;
+  rateLimit: GateOptions | false;
+  hooks: Hooks | undefined;
   maxResponseBytes: number;
   headers: Readonly<Record<string, string>>;
   fetch: typeof globalThis.fetch | undefined;
@@ -147,6 +177,12 @@ export function checkRetries(value: unknown): number | undefined {
   throw new ConfigError({ message: 'maxRetries must be an integer from 0 to 100' });
 }
 
+function checkIdempotency(value: unknown): 'auto' | 'never' {
+  if (value === undefined || value === 'auto') return 'auto';
+  if (value === 'never') return 'never';
+  throw new ConfigError({ message: 'idempotency must be auto or never' });
+}
+
 function environment(name: string): string | undefined {
   const scope = globalThis as { process?: { env?: Record<string, string | undefined> } };
   // Empty means unset. Edge runtimes have no process, locked-down ones refuse to read it as `undefined`.
@@ -200,7 +236,10 @@ export function resolveOptions(options: ClientOptions): Config {
     deadlineMs: checkDeadline(options.deadline),
     maxRetries: checkRetries(options.maxRetries) ?? defaultMaxRetries,
     retryBudget: options.retryBudget ?? true,
-    idempotency: options.idempotency ?? 'auto',
+    idempotency: checkIdempotency(options.idempotency),
+    trustToolHints: options.trustToolHints ?? false,
+    rateLimit: resolveRateLimit(options.rateLimit),
+    hooks: options.hooks,
     maxResponseBytes,
     headers: mergeHeaders({ 'user-agent': `mcp-valet-client/${version}` }, options.headers),
     fetch: options.fetch,

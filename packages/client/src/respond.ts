@@ -1,6 +1,6 @@
 // Reads every error envelope there is and makes the error class of its code. The code comes from the body, else from the status;
 // no class is ever picked by the text of a message. Pure.
-import { type ErrorCode, errorTable, type GatewayErrorData, isErrorCode } from '@mcp-valet/shared';
+import { type ErrorCode, errorTable, type GatewayErrorData, isErrorCode, headers as names } from '@mcp-valet/shared';
 import type { Executed } from './errors.ts';
 import * as errors from './errors.ts';
 import { scrub, scrubDeep } from './redact.ts';
@@ -158,8 +158,13 @@ function makeError(
   const ok = answer.status >= 200 && answer.status < 300;
   const status = ok && known ? errorTable[known].status : answer.status;
   const code = known ?? statusCodes[status];
-  const facts = known && errorTable[known];
   const { gateway } = spoken;
+  // The words of the contract are common ones. That nothing ran is believed of a server error only from whoever shows to be this gateway.
+  const proven =
+    executedOf(gateway?.executed) !== undefined ||
+    answer.headers.has(names.idempotency) ||
+    answer.headers.get(names.shouldRetry) === 'true';
+  const facts = known && (status < 500 || proven) ? errorTable[known] : undefined;
   const toldMs = gateway?.retryAfterMs;
   const executed: Executed =
     executedOf(gateway?.executed) ?? facts?.executed ?? (refusals.has(status) ? 'no' : 'unknown');
@@ -179,7 +184,7 @@ function makeError(
     ...about(context),
   };
   const error = construct(code, fields, spoken, answer);
-  if (known) spokenByGateway.add(error);
+  if (facts) spokenByGateway.add(error);
   return error;
 }
 

@@ -5,6 +5,8 @@ import { decide, type FailureKind, type RetryFacts } from './retry.ts';
 const facts = (changed: Partial<RetryFacts> = {}): RetryFacts => ({
   repeatable: false,
   promised: false,
+  believes: true,
+  settled: true,
   ownKey: true,
   shouldRetry: undefined,
   retries: 0,
@@ -55,9 +57,19 @@ describe('decide', () => {
     expect(decide('not-sent', facts({ shouldRetry: false })).action).toBe('retry');
   });
 
-  it('repeats a refusal with a new key, and not at all with the key of the caller', () => {
+  it('repeats a refusal with a new key, but with the old one while an earlier attempt may still run', () => {
     expect(decide('refused', facts())).toMatchObject({ action: 'retry', newKey: true });
+    expect(decide('refused', facts({ settled: false }))).toMatchObject({ action: 'retry', newKey: false });
+  });
+
+  it('never changes the key of the caller, under which a stored refusal would only come again', () => {
     expect(decide('refused', facts({ ownKey: false })).action).toBe('stop');
+    for (const why of [{ settled: false }, { shouldRetry: true }])
+      expect(decide('refused', facts({ ownKey: false, ...why }))).toMatchObject({ action: 'retry', newKey: false });
+  });
+
+  it('does not poll a running call whose server is not believed', () => {
+    expect(decide('running', facts({ believes: false })).action).toBe('stop');
   });
 
   it('asks a refreshable credential once more, free of charge', () => {

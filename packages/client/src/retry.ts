@@ -24,8 +24,12 @@ export interface RetryFacts {
   repeatable: boolean;
   /** The server promised to honour the key of this request. */
   promised: boolean;
+  /** Whether such words of a server are believed at all. */
+  believes: boolean;
   /** A new key may be made: the caller did not choose it. */
   ownKey: boolean;
+  /** The key is settled: no earlier attempt under it may still run, or this is the stored answer for all of them. */
+  settled: boolean;
   /** `x-should-retry` of the answer. */
   shouldRetry: boolean | undefined;
   /** Retries already made, and how many are allowed. */
@@ -66,8 +70,8 @@ function waitMs(facts: RetryFacts): number {
 
 function mayRepeat(kind: FailureKind, facts: RetryFacts): boolean {
   if (kind === 'not-sent' || kind === 'limited') return true;
-  // The old key would replay the stored refusal, so a caller's own key cannot help here.
-  if (kind === 'refused') return facts.repeatable || facts.ownKey;
+  // A refusal is stored, so it would come again under the caller's own key: unless it came before the key was looked at.
+  if (kind === 'refused') return facts.repeatable || facts.ownKey || !facts.settled || facts.shouldRetry === true;
   if (facts.repeatable || facts.promised) return true;
   return kind === 'unavailable' && facts.shouldRetry === true;
 }
@@ -79,6 +83,7 @@ export function decide(kind: FailureKind, facts: RetryFacts): Decision {
 
   if (kind === 'running') {
     const delayMs = facts.retryAfterMs ?? Math.min(pollCapMs, pollBaseMs * 2 ** facts.polls);
+    if (!facts.believes) return stop('keys are not believed in, and the first request still runs');
     if (!fits(delayMs)) return stop('the deadline ends before the first request does');
     return { action: 'retry', delayMs, costs: 'nothing', newKey: false, refresh: false };
   }
@@ -94,5 +99,7 @@ export function decide(kind: FailureKind, facts: RetryFacts): Decision {
   if (facts.retryAfterMs !== undefined && facts.retryAfterMs > longestWaitMs)
     return stop('the server asks to wait too long');
   if (!fits(delayMs)) return stop('the wait does not fit into the deadline');
-  return { action: 'retry', delayMs, costs: 'retry', newKey: kind === 'refused' && facts.ownKey, refresh: false };
+  // While an earlier attempt may still run, only the old key keeps it from running twice.
+  const newKey = kind === 'refused' && facts.ownKey && facts.settled;
+  return { action: 'retry', delayMs, costs: 'retry', newKey, refresh: false };
 }

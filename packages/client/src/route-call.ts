@@ -1,14 +1,14 @@
 // One route of the contract as a call: positional arguments in, wire form out, reply back in the caller's casing.
 // The reply is data: read, renamed, masked, never trusted further.
-import { type RouteDefinition, toCamel, toSnake } from '@mcp-valet/shared';
+import { headers as names, type RouteDefinition, toCamel, toSnake } from '@mcp-valet/shared';
 import { type Call, type List, type Page, startCall, startList } from './call.ts';
-import { ValidationError } from './errors.ts';
+import { AnswerLostError, ValidationError } from './errors.ts';
 import { baseUrlOf, type Operation, plan } from './operation.ts';
 import type { CallOptions } from './options.ts';
 import { makePage, nextPosition } from './page.ts';
 import { checkUserId, fillPath, queryString } from './paths.ts';
 import { maskOneTime } from './redact.ts';
-import { type Answer, type CallContext, isRecord, parseJson, unreadable } from './respond.ts';
+import { type Answer, about, type CallContext, isRecord, parseJson, requestIdOf, unreadable } from './respond.ts';
 import { revealed } from './secret.ts';
 import { send } from './send.ts';
 import type { Transport } from './transport.ts';
@@ -139,13 +139,26 @@ function routeOperation<T>(
       reader: () => ({
         read: (answer, context) => {
           const reply = readObject(answer, context);
-          return map(maskOneTime(isUsers ? toCamel(reply) : reply, oneTime), answer, context);
+          const shown = maskOneTime(isUsers ? toCamel(reply) : reply, oneTime);
+          if (answer.headers.has(names.leftOut)) throw answerLost(shown, answer, context);
+          return map(shown, answer, context);
         },
       }),
       ...(route.method === 'DELETE' && { done: () => doneReply(route, ids) as T }),
     },
     options,
   );
+}
+
+/** The repetition of a request whose first answer showed a secret: it was made, and what was shown is gone. */
+function answerLost(resource: unknown, answer: Answer, context: CallContext): AnswerLostError {
+  return new AnswerLostError({
+    ...about(context),
+    message: 'The first request was carried out; what its answer showed only once is lost',
+    status: answer.status,
+    requestId: requestIdOf(undefined, answer.headers),
+    resource,
+  });
 }
 
 /** The body of a 2xx: an object, or nothing at all (204). */

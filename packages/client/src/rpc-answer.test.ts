@@ -96,8 +96,22 @@ describe('refusals of the gateway', () => {
       [504, 'upstream_timeout', 'UpstreamError', 'UPSTREAM_TIMEOUT'],
     ];
     for (const [status, code, name, known] of words) {
-      const { client } = await once((_, r) => json(r, status, { success: false, error: 'no', code, requestId: 'r' }));
+      const body = { success: false, error: 'no', code, requestId: 'r' };
+      const { client } = await once((_, r) => json(r, status, body, { 'valet-idempotency': 'ttl=60, epoch="e"' }));
       await expect(client.forUser('a').runAction('c', 't')).rejects.toMatchObject({ name, code: known });
+    }
+  });
+
+  it('are not believed of a stranger that fails with one of our words: nobody knows whether it ran', async () => {
+    for (const [status, code] of [
+      [502, 'UPSTREAM_UNREACHABLE'],
+      [503, 'unavailable'],
+    ] as const) {
+      const { client, seen } = await once((_, r) => json(r, status, { error: { code, message: 'x' } }), {
+        maxRetries: 2,
+      });
+      await expect(client.executeForUser('a', 't')).rejects.toMatchObject({ name: 'OutcomeUnknownError' });
+      expect(seen.filter((s) => s.json?.method === 'tools/call')).toHaveLength(1);
     }
   });
 

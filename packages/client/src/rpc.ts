@@ -32,12 +32,12 @@ export interface ExecuteOptions extends CallOptions {
   throwOnToolError?: boolean;
 }
 
-const accept = 'application/json, text/event-stream';
+export const accept = 'application/json, text/event-stream';
 const maxCredentialIdLength = 256;
 const maxUriLength = 2048;
 
 /** Headers that say for whom. Without a user nothing is said: only the key's own view may do that. */
-function identityHeaders(
+export function identityHeaders(
   transport: Transport,
   userId: string | undefined,
   options: ExecuteOptions,
@@ -62,7 +62,7 @@ export function serverOf(transport: Transport, options: ExecuteOptions): string 
   throw new ConfigError({ message: 'A tokenized URL already names its server' });
 }
 
-function endpointOf(
+export function endpointOf(
   transport: Transport,
   options: ExecuteOptions,
 ): { url: string; template: string; sensitive: string[] } {
@@ -119,6 +119,7 @@ export function toolCall<T>(
       authorize: transport.config.accessUrl === undefined,
       repeatable: false,
       userId,
+      tool,
       leastTimeoutMs: asked,
       reader: () => rpcReader<T>(transport, id, options),
     },
@@ -198,7 +199,7 @@ function rpcReader<T>(transport: Transport, id: string, options: ExecuteOptions)
 const isStream = (answer: Answer) => /^text\/event-stream\b/i.test(answer.headers.get('content-type') ?? '');
 
 /** Some servers echo the id as a number, and answer what they could not read with null. */
-const mayBeFor = (id: unknown, ours: string) =>
+export const mayBeFor = (id: unknown, ours: string) =>
   id == null || ((typeof id === 'string' || typeof id === 'number') && String(id) === ours);
 
 function isProgressOf(message: unknown, id: string): message is { params: Progress } {

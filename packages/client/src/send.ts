@@ -1,13 +1,16 @@
 // One logical call: attempt -> read -> classify -> decide -> again or done. The only file that knows this order.
 // Failures of the call are values, so that `safe()` cannot reject. What may have run and cannot be known ends as
 // OutcomeUnknownError, whichever failure came last.
+import { headers as names } from '@mcp-valet/shared';
 import { aborted, attempt } from './attempt.ts';
 import * as errors from './errors.ts';
-import { checkKey, type IdempotencyPromise, randomKey } from './idempotency.ts';
+import { Turn } from './gate-turn.ts';
+import { checkKey, isPromised, KeyAge, randomKey } from './idempotency.ts';
 import type { Meta, Operation, Settled } from './operation.ts';
 import { classify, finalError, isReplay } from './outcome.ts';
+import { isHarmless, learnPromise } from './probe.ts';
 import { type Answer, type CallContext, errorOfAnswer, parseJson, requestIdOf } from './respond.ts';
-import { decide } from './retry.ts';
+import { decide, type FailureKind } from './retry.ts';
 import { RetryBudget } from './retry-budget.ts';
 import type { Transport } from './transport.ts';
 
@@ -31,13 +34,32 @@ export async function send<T>(operation: Operation<T>, transport: Transport): Pr
   let spent = 0;
   let refreshed = false;
   let mayHaveRun = false;
+  let age = new KeyAge();
+  let sentUnderKey = 0;
   let token: string | undefined;
+  let refused: Settled<T> | undefined;
+  const turn = new Turn(operation, transport);
+  const metaNow = (of: Answer, attempts: number) =>
+    metaOf(of, attempts, waitedMs + turn.waitedMs, key, operation.limit && turn.snapshot());
 
   transport.assertOpen();
   for (let attempts = 1; ; attempts++) {
     const secrets = [token, ...operation.sensitive].filter((secret) => secret !== undefined);
     const changes = operation.method !== 'GET';
     const context: CallContext = { operation: operation.name, userId: operation.userId, attempts, changes, secrets };
+    const stopped = await turn.take(context);
+    if (stopped) {
+      // One that was refused by the server ends as what the server said.
+      if (refused && stopped.how !== 'aborted') return refused;
+      const why =
+        stopped.how === 'denied'
+          ? stopped.error
+          : stopped.how === 'closed'
+            ? transport.closedError()
+            : aborted({ signal, context: { ...context, attempts: attempts - 1 }, idempotencyKey: key }, mayHaveRun);
+      const doubt = { key, earlier: mayHaveRun, running: polls > 0, answer: undefined, context };
+      return { ok: false, error: finalError(why, operation, doubt), answer: undefined };
+    }
     const reader = operation.reader();
     const sentAt = performance.now();
     const headers = async (): Promise<Record<string, string>> => {
@@ -50,7 +72,7 @@ export async function send<T>(operation: Operation<T>, transport: Transport): Pr
         ...(token !== undefined && { authorization: `Bearer ${token}` }),
         ...(key !== undefined && { 'idempotency-key': key }),
         ...(attempts > 1 && { 'x-retry-count': String(attempts - 1) }),
-        ...(attempts > 1 && epoch !== undefined && { 'valet-idempotency-epoch': epoch }),
+        ...(sentUnderKey++ > 0 && epoch !== undefined && { [names.idempotencyEpoch]: epoch }),
       };
     };
 
@@ -58,7 +80,7 @@ export async function send<T>(operation: Operation<T>, transport: Transport): Pr
     let error: errors.ValetError;
     try {
       answer = await attempt({
-        http: transport.http,
+        http: operation.tool === undefined ? transport.http : transport.direct,
         method: operation.method,
         url: operation.url,
         headers,
@@ -70,62 +92,93 @@ export async function send<T>(operation: Operation<T>, transport: Transport): Pr
         context,
         idempotencyKey: key,
         onEvent: reader.onEvent,
+        onResponse: reader.onResponse,
         fetchOptions: config.fetchOptions,
+        // At once: the promise of an answer whose body is then lost counts for its repetition.
+        onHead: (head) => learned.verdict.learn(head, false, performance.now()),
       });
-      const ok = isOk(answer);
-      learned.verdict.learn(answer.headers, ok, performance.now());
-      if (!ok) throw errorOfAnswer(answer, parseOrNothing(answer), context);
+      if (!isOk(answer)) throw errorOfAnswer(answer, parseOrNothing(answer), context);
       const data = reader.read(answer, context);
+      // Only now: what cannot be read as an answer comes from something in between, which takes no promise back.
+      learned.verdict.learn(answer.headers, true, performance.now());
       if (config.retryBudget) learned.budget.earn(spent);
+      turn.done(answer, undefined);
       log(transport, operation, `${answer.status}`, sentAt, attempts, answer);
-      return { ok: true, data, meta: metaOf(answer, attempts, waitedMs, key), answer };
+      return { ok: true, data, meta: metaNow(answer, attempts), answer };
     } catch (thrown) {
+      turn.done(answer, thrown instanceof errors.ValetError ? thrown : undefined);
       if (!(thrown instanceof errors.ValetError)) throw thrown;
       error = thrown;
     }
     log(transport, operation, error.code, sentAt, attempts, answer);
 
     if (operation.done && mayHaveRun && error instanceof errors.NotFoundError && answer) {
-      return { ok: true, data: operation.done(), meta: metaOf(answer, attempts, waitedMs, key), answer };
+      return { ok: true, data: operation.done(), meta: metaNow(answer, attempts), answer };
     }
     const earlier = mayHaveRun;
     mayHaveRun ||= error.executed === 'unknown' && !(error instanceof errors.OutcomeUnknownError);
     const kind = classify(error, isOk(answer), reader.delivered?.() ?? false);
     const cost = kind === 'limited' ? 'limited' : 'other';
-    const promise = config.idempotency === 'never' ? undefined : learned.verdict.current(performance.now());
+    const believes = config.idempotency === 'auto';
+    const isOpen =
+      key !== undefined && !operation.repeatable && error.executed !== 'no' && needsPermission(kind, answer);
+    const worthAsking = isOpen && retries < operation.maxRetries;
+    if (worthAsking && believes && !learned.verdict.isKnown(performance.now()))
+      await learnPromise(operation, transport);
+    const promise = believes ? learned.verdict.current(performance.now()) : undefined;
     epoch ??= promise?.epoch;
-    const decision = decide(kind, {
-      repeatable: operation.repeatable,
-      promised: key !== undefined && isPromised(promise, believed, performance.now() - startedAt),
-      ownKey: operation.idempotencyKey === undefined,
-      shouldRetry: shouldRetry(answer),
-      retries,
-      maxRetries: operation.maxRetries,
-      polls,
-      affordable: !config.retryBudget || learned.budget.affords(cost),
-      refreshable: operation.authorize && typeof config.token === 'function' && !refreshed,
-      retryAfterMs: error.retryAfterMs,
-      remainingMs: remainingMs(),
-      random: Math.random(),
-    });
+    const promised = key !== undefined && isPromised(promise, believed, age.ms());
+    const harmless = worthAsking && !promised && config.trustToolHints && (await isHarmless(operation, transport));
+    const affordable = !config.retryBudget || learned.budget.affords(cost);
+    const isQueued = kind === 'limited' && operation.limit !== undefined;
+    const decision = isQueued
+      ? turn.decide({ shouldRetry: shouldRetry(answer), maxRetries: operation.maxRetries, affordable })
+      : decide(kind, {
+          repeatable: operation.repeatable || harmless,
+          promised,
+          believes,
+          ownKey: operation.idempotencyKey === undefined,
+          settled: !earlier || isReplay(answer),
+          shouldRetry: shouldRetry(answer),
+          retries,
+          maxRetries: operation.maxRetries,
+          polls,
+          affordable,
+          refreshable: operation.authorize && typeof config.token === 'function' && !refreshed,
+          retryAfterMs: error.retryAfterMs,
+          remainingMs: remainingMs(),
+          random: Math.random(),
+        });
 
     const last = () => ({
       ok: false as const,
       error: finalError(error, operation, { key, earlier, running: kind === 'running' || polls > 0, answer, context }),
       answer,
     });
+    if (signal?.aborted && kind !== 'final') {
+      return { ok: false, error: aborted({ signal, context, idempotencyKey: key }, mayHaveRun), answer };
+    }
     if (decision.action === 'stop') {
       if (kind !== 'final') transport.log('info', () => `${operation.name}: not retried, ${decision.reason}`);
       return last();
     }
+    refused = isQueued ? last() : undefined;
     if (decision.costs === 'retry') {
-      retries++;
+      if (!isQueued) retries++;
       if (config.retryBudget) learned.budget.spend(cost);
       spent += RetryBudget.cost(cost);
     }
     if (kind === 'running') polls++;
     if (decision.refresh) refreshed = true;
-    if (decision.newKey && key !== undefined) key = randomKey();
+    if (decision.newKey && key !== undefined) {
+      // Nothing ran under the old key, nor will it: what was stored under it says so.
+      key = randomKey();
+      age = new KeyAge();
+      sentUnderKey = 0;
+      epoch = promise?.epoch;
+      mayHaveRun = false;
+    }
+    if (isQueued && decision.delayMs === 0) continue;
     const ending = await transport.sleep(decision.delayMs, signal);
     waitedMs += decision.delayMs;
     if (ending === 'closed') return last();
@@ -138,14 +191,10 @@ export async function send<T>(operation: Operation<T>, transport: Transport): Pr
 const isOk = (answer: Answer | undefined): boolean =>
   answer !== undefined && answer.status >= 200 && answer.status < 300;
 
-/** A promise first heard during this call counts only if it survives a restart in between. */
-function isPromised(
-  promise: IdempotencyPromise | undefined,
-  before: IdempotencyPromise | undefined,
-  ageMs: number,
-): boolean {
-  if (!promise || ageMs > promise.ttlMs) return false;
-  return promise.durable || before?.epoch === promise.epoch;
+/** Failures after which only a promise, or a harmless tool, permits another attempt. */
+function needsPermission(kind: FailureKind, answer: Answer | undefined): boolean {
+  const told = shouldRetry(answer);
+  return (kind === 'lost' || (kind === 'unavailable' && told !== true)) && told !== false;
 }
 
 function shouldRetry(answer: Answer | undefined): boolean | undefined {
@@ -163,10 +212,16 @@ function parseOrNothing(answer: Answer): unknown {
   }
 }
 
-function metaOf(answer: Answer, attempts: number, waitedMs: number, idempotencyKey: string | undefined): Meta {
+function metaOf(
+  answer: Answer,
+  attempts: number,
+  waitedMs: number,
+  idempotencyKey: string | undefined,
+  rateLimit: Meta['rateLimit'],
+): Meta {
   const { status, headers } = answer;
   const requestId = requestIdOf(undefined, headers);
-  return { requestId, status, headers, attempts, waitedMs, idempotencyKey, replayed: isReplay(answer) };
+  return { requestId, status, headers, attempts, waitedMs, rateLimit, idempotencyKey, replayed: isReplay(answer) };
 }
 
 function log(

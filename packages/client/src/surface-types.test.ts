@@ -34,6 +34,12 @@ const members: Record<string, string> = {
   "client.forUser('a').execute": 'Calls a tool as this user',
   "client.forUser('a').secrets.set": 'Stores a secret',
   "client.forUser('a').history": 'calls, newest first',
+  "client.forUser('a').tools.all": 'kept for as long as the server says',
+  "client.forUser('a').toolsFor": "tools in a framework's own form",
+  "client.forUser('a').mcp.fetch": 'Carries requests of an MCP client',
+  "client.forUser('a').hosted": 'a model provider calls the gateway itself',
+  "client.forUser('a').token": 'Mints a token that acts as this user',
+  "client.forUser('a').connect": 'An official MCP client, connected as this user',
 };
 
 const lines = Object.keys(members).map((member) => `${member};`);

@@ -2,6 +2,9 @@
 import { contract } from '@mcp-valet/shared';
 import { type Call, type List, startCall } from './call.ts';
 import { ValidationError } from './errors.ts';
+import { nothingKnown } from './gate-ask.ts';
+import type { RateLimitSnapshot } from './gate-options.ts';
+import { type UserMcp, withMcp } from './mcp/user-mcp.ts';
 import type { Input, Item, Method } from './namespaces.ts';
 import type { CallOptions } from './options.ts';
 import { printAs } from './redact.ts';
@@ -46,10 +49,12 @@ export interface SelfClient {
     parameters?: Readonly<Record<string, unknown>>,
     options?: ExecuteOptions,
   ): Call<ToolResult>;
+  /** Where this user's calls stand at the rate limit, as far as this process knows. Asks nobody. */
+  limits(): RateLimitSnapshot;
 }
 
 /** Everything a backend does as one of its users. */
-export interface UserClient extends SelfClient {
+export interface UserClient extends SelfClient, UserMcp {
   /** The user, as given. */
   readonly userId: string;
   readonly credentials: UserCredentials;
@@ -101,9 +106,14 @@ class Self implements SelfClient {
       return send(toolCall(transport, this.#user, 'execute_action_alloy', args, merged), transport);
     });
   }
+
+  limits(): RateLimitSnapshot {
+    const { config, learned } = this.#transport;
+    return config.rateLimit ? learned.gate.snapshot('calls', this.#user ?? '', config.rateLimit) : nothingKnown;
+  }
 }
 
-class User extends Self implements UserClient {
+class User extends Self implements Omit<UserClient, keyof UserMcp> {
   readonly credentials: UserCredentials;
   readonly #userId: string;
   readonly #transport: Transport;
@@ -145,4 +155,4 @@ class User extends Self implements UserClient {
 export const makeSelf = (transport: Transport, defaults: ExecuteOptions): SelfClient =>
   new Self(transport, undefined, defaults);
 export const makeUser = (transport: Transport, userId: string, defaults: ExecuteOptions): UserClient =>
-  new User(transport, userId, defaults);
+  withMcp(new User(transport, userId, defaults), { transport, userId, defaults });

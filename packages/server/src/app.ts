@@ -5,7 +5,10 @@ import Fastify, { type FastifyInstance, LogController } from 'fastify';
 import type { DestinationStream } from 'pino';
 import { createKeyUse } from './api-keys/use.ts';
 import { createTrail, recordEvent } from './audit/record.ts';
+import { createRetention, type Retention } from './audit/retention.ts';
+import { createSealer, type Sealer } from './audit/sealer.ts';
 import { bootstrap } from './bootstrap.ts';
+import { createEpoch } from './calls/epoch.ts';
 import { createJournal } from './calls/journal.ts';
 import type { Config } from './config.ts';
 import { createRestCarrier } from './connectors/backends/http.ts';
@@ -20,10 +23,12 @@ import type { Parts } from './context.ts';
 import { sweepLinks } from './credentials/oauth/connect-store.ts';
 import { sweepExpiring } from './credentials/oauth/expiry.ts';
 import { createRefresher, type RunningRefresher } from './credentials/oauth/refresh.ts';
+import { createGrantEnder } from './credentials/oauth/revoke.ts';
 import { Vault } from './credentials/vault.ts';
 import { openKeyring } from './crypto/keyring.ts';
 import { masterKeySource } from './crypto/master-key.ts';
 import { openDatabase } from './db/client.ts';
+import { findEnded } from './db/find-ended.ts';
 import { keyringStore } from './db/keyring-store.ts';
 import { migrate } from './db/migrate.ts';
 import { installationScope, withScope } from './db/scope.ts';
@@ -36,13 +41,19 @@ import { createHandlers } from './http/handlers.ts';
 import { openApiBytes } from './http/openapi.ts';
 import { installErrorReplies } from './http/reply-error.ts';
 import { requestIdOf } from './http/request-id.ts';
+import { resourceMetadataRoutes } from './http/resource-metadata.ts';
 import { toolCallEndpoint } from './http/tool-call-route.ts';
 import { createDirectory } from './identity/directory.ts';
+import type { VerifyToken } from './identity/session-verifier.ts';
+import { createUserTokens } from './identity/user-token.ts';
 import { newId } from './ids.ts';
-import { createLog } from './log.ts';
+import { sweepRefusedTokens } from './issuers/store.ts';
+import { LiveUse } from './live-use.ts';
+import { createLog, createLogNames } from './log.ts';
 import { createConnectorViews } from './mcp/connector-views.ts';
 import { mcpEndpoints } from './mcp/endpoint.ts';
 import { createSdkLane } from './mcp/sdk-lane.ts';
+import { createQuotas, sweepQuotas } from './rate-limits/quotas.ts';
 import { createLimits } from './rate-limits/take.ts';
 import { version } from './version.ts';
 import { startWebhooks, type Webhooks } from './webhooks/deliver.ts';
@@ -50,6 +61,11 @@ import { startWebhooks, type Webhooks } from './webhooks/deliver.ts';
 export interface GatewayOptions {
   /** Where log lines go; standard output by default. */
   logDestination?: DestinationStream;
+  /**
+   * Signs in with the sessions of the application that the gateway runs in: asked about every bearer token that is no key and no JWT of a
+   * trusted issuer. A good answer is used again for up to 5 seconds; null is 401, an exception or no answer within 5 seconds is 503.
+   */
+  verifyToken?: VerifyToken;
   /** Tests only: answers every request that the other lane could answer too in this lane. */
   forceLane?: 'direct' | 'sdk';
   /** Tests only: stands in for name resolution, as whoever controls a zone would. */
@@ -149,12 +165,15 @@ interface Running {
   sdkLane: { close(): Promise<void> };
   refresher: RunningRefresher;
   webhooks: Webhooks;
+  sealer: Sealer;
+  retention: Retention;
 }
 
 async function closeAll(app: FastifyInstance, parts: Parts, running: Running): Promise<void> {
-  const { sdkLane, refresher, webhooks } = running;
+  const { sdkLane, refresher, webhooks, sealer, retention } = running;
   // Streams first: Fastify waits for them otherwise.
   await sdkLane.close();
+  parts.live.close();
   let timer: NodeJS.Timeout | undefined;
   const patience = new Promise<void>((resolve) => {
     timer = setTimeout(() => {
@@ -174,6 +193,9 @@ async function closeAll(app: FastifyInstance, parts: Parts, running: Running): P
   await parts.journal.close();
   await parts.trail.close();
   await parts.keyUse.close();
+  await retention.close();
+  // After the last rows: what this process wrote is sealed by itself.
+  await sealer.close();
   parts.directory.close();
   await parts.db.close();
 }
@@ -182,9 +204,11 @@ async function closeAll(app: FastifyInstance, parts: Parts, running: Running): P
 export async function createGateway(given: Config, options: GatewayOptions = {}): Promise<Gateway> {
   // A copy of our own: with port 0 the public URL is known only after `listen`.
   const config = { ...given };
-  const log = createLog(config, options.logDestination);
+  const names = createLogNames();
+  const log = createLog(config, options.logDestination, names);
   const stdioCatalog = await readStdioCatalog(config.stdioCatalogFile);
   const { db, keyring, first, generatedMasterKeyFile, warnings } = await openStores(config);
+  names.use((user) => keyring.digest('mcpv/log-user/1', user));
   const app = newApp(config, log);
   const denied = deniedTargets(config);
   const egress = createEgress({
@@ -209,10 +233,11 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
     onLate: (callId, accountId) =>
       void trail.refused({ accountId, actor: null, action: 'call.late_outcome', outcome: 'failed', target: callId }),
   });
-  const limits = await createLimits(app, config, () => performance.now());
+  const monotonic = () => performance.now();
+  const limits = await createLimits(app, config, { ...directory, quotas: createQuotas(db, monotonic) }, monotonic);
   const refresher = createRefresher(
     { config, db, egress, keyring, vault, log },
-    { record: (tx, event) => recordEvent(tx, event) },
+    { record: async (tx, event) => void (await recordEvent(tx, event)) },
   );
   const parts: Parts = {
     config,
@@ -221,12 +246,22 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
     vault,
     egress,
     directory,
+    userTokens: createUserTokens(
+      { db, directory, egress, keyring, version },
+      { verifyToken: options.verifyToken, defaultAccountId: first.accountId },
+    ),
     keyUse: createKeyUse({ db, log }),
     carriers,
     upstreams: createConnectorViews(directory, carriers, vault),
     stdioCatalog,
     refresher,
+    live: new LiveUse(
+      { onChange: (listener) => directory.onChange(listener), findEnded: (all) => findEnded(db, all) },
+      (error) => log.warn({ name: error instanceof Error ? error.name : typeof error }, 'live_use_failed'),
+    ),
+    grants: createGrantEnder({ config, db, egress, keyring, vault, log, directory }),
     journal,
+    epoch: await createEpoch({ db, log }),
     trail,
     limits,
     log,
@@ -245,10 +280,17 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
   bindContract(app, parts, handlers, { checkReplies: options.checkReplies ?? false });
   const sdkLane = createSdkLane(parts);
   const webhooks = startWebhooks(parts, {
-    sweeps: [() => sweepExpiring(parts), () => withScope(db, installationScope, sweepLinks)],
+    sweeps: [
+      () => sweepExpiring(parts),
+      ...[sweepLinks, sweepQuotas, sweepRefusedTokens].map((sweep) => () => withScope(db, installationScope, sweep)),
+    ],
   });
+  const sealing = { db, keyring, log, copyFile: config.auditCheckpointFile };
+  const sealer = createSealer(sealing);
+  const retention = createRetention({ ...sealing, days: config.auditRetentionDays });
   await app.register(toolCallEndpoint(parts));
   await app.register(connectRoutes(parts));
+  await app.register(resourceMetadataRoutes(parts));
   await app.register(mcpEndpoints(parts, sdkLane, options.forceLane));
   await app.ready();
 
@@ -267,6 +309,6 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
       if (config.port === 0 && new URL(config.publicUrl).port === '0') config.publicUrl = url;
       return url;
     },
-    close: () => (closing ??= closeAll(app, parts, { sdkLane, refresher, webhooks })),
+    close: () => (closing ??= closeAll(app, parts, { sdkLane, refresher, webhooks, sealer, retention })),
   };
 }

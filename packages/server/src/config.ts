@@ -59,6 +59,10 @@ export interface Config {
   stdioCatalogFile: string | undefined;
   /** Whether those commands run in bubblewrap: where it works, never, or not at all without it. */
   stdioSandbox: 'auto' | 'off' | 'require';
+  /** File to which every checkpoint of the audit trail is appended. Unset: checkpoints are in the log and in the database only. */
+  auditCheckpointFile: string | undefined;
+  /** Days that the audit trail and the journal are kept. Unset: for ever. */
+  auditRetentionDays: number | undefined;
   logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
   /** To be logged at start: variables that look like ours and are not. */
   warnings: readonly string[];
@@ -176,6 +180,8 @@ const variables = z.object({
   ).default([]),
   VALET_STDIO_CATALOG: text.optional(),
   VALET_STDIO_SANDBOX: z.enum(['auto', 'off', 'require'], 'must be auto, off or require').default('auto'),
+  VALET_AUDIT_CHECKPOINT_FILE: text.optional(),
+  VALET_AUDIT_RETENTION_DAYS: wholeNumber(1, 36_500).optional(),
   LOG_LEVEL: z
     .enum(
       ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
@@ -242,6 +248,8 @@ function assemble(v: z.output<typeof variables>, warnings: readonly string[]): C
     allowedUpstreamCidrs: v.VALET_ALLOWED_UPSTREAM_CIDRS,
     stdioCatalogFile: v.VALET_STDIO_CATALOG,
     stdioSandbox: v.VALET_STDIO_SANDBOX,
+    auditCheckpointFile: v.VALET_AUDIT_CHECKPOINT_FILE,
+    auditRetentionDays: v.VALET_AUDIT_RETENTION_DAYS,
     logLevel: v.LOG_LEVEL,
     warnings,
     limits: {

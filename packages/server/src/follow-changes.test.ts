@@ -8,13 +8,17 @@ import type { ConnectorRecord, CredentialRecord, UserRecord } from './identity/r
 interface Scene {
   connectors: Record<string, Partial<ConnectorRecord>>;
   users: Record<string, boolean>;
-  credentials: { id: string; userId: string; version: number; shared?: boolean }[];
+  credentials: { id: string; userId: string; version: number; shared?: boolean; groupIds?: string[] }[];
+  /** Who is in which groups. */
+  groups?: Record<string, string[]>;
+  accountEnabled?: boolean;
 }
 
 function stage(scene: Scene, kept: UpstreamKey[]) {
   const left = new Set(kept);
   const listeners: ((topic: string) => void)[] = [];
-  const records = scene.credentials as unknown as CredentialRecord[];
+  const records = scene.credentials.map((one) => ({ groupIds: null, ...one })) as unknown as CredentialRecord[];
+  const groupsOf = (id: string) => (scene.groups?.[id] ?? []).map((group) => ({ id: group }));
   const connectors = new Map(
     Object.entries(scene.connectors).map(([id, more]) => [
       id,
@@ -25,8 +29,11 @@ function stage(scene: Scene, kept: UpstreamKey[]) {
     directory: {
       onChange: (listener: (topic: string) => void) => listeners.push(listener),
       connectors: async () => connectors,
+      account: async () => ({ id: 'acc', enabled: scene.accountEnabled ?? true, callsPerMinute: null }),
       user: async (_: string, id: string) =>
-        id in scene.users ? ({ id, enabled: scene.users[id] } as UserRecord) : undefined,
+        id in scene.users
+          ? ({ id, enabled: scene.users[id], groups: groupsOf(id) } as unknown as UserRecord)
+          : undefined,
       credentials: async (_: string, userId: string) => records.filter((one) => one.userId === userId),
       sharedCredentials: async () => records.filter((one) => one.shared),
     },
@@ -39,6 +46,7 @@ function stage(scene: Scene, kept: UpstreamKey[]) {
     },
     vault: { forget: () => undefined, forgetAll: () => undefined },
     log: { warn: () => undefined },
+    live: { addSource: () => undefined },
   } as unknown as Parts);
   return async (topic: string) => {
     for (const listener of listeners) listener(topic);
@@ -104,10 +112,37 @@ describe('a change of a user', () => {
     expect(await deleted('user:alice')).toEqual([kept[1]]);
   });
 
+  it('ends what a user made with a credential of a group that it left, and leaves the members theirs', async () => {
+    const credentials = [{ id: 'lent', userId: 'alice', version: 1, shared: true, groupIds: ['sales'] }];
+    const kept = [key('bob', 'a', 'lent'), key('carol', 'a', 'lent')];
+    const users = { alice: true, bob: true, carol: true };
+    const groups = { bob: ['support'], carol: ['sales'] };
+    const change = stage({ connectors: { a: { allowShared: true } }, users, credentials, groups }, kept);
+    expect(await change('user:bob')).toEqual([kept[1]]);
+  });
+
   it('ends what others made with the shared credential that changed', async () => {
     const credentials = [{ id: 'lent', userId: 'alice', version: 2, shared: true }];
     const kept = [key('bob', 'a', 'lent', 1), key('bob', 'a', 'lent', 2)];
     const change = stage({ connectors: { a: { allowShared: true } }, users: everybody, credentials }, kept);
     expect(await change('user:alice')).toEqual([kept[1]]);
+  });
+});
+
+describe('a change of the account', () => {
+  it('ends everything of one that is disabled, and nothing of one that is not', async () => {
+    const kept = [key('alice'), key(null)];
+    const scene = { connectors: { a: {} }, users: everybody, credentials: [] };
+    expect(await stage(scene, kept)('account:acc')).toEqual(kept);
+    expect(await stage({ ...scene, accountEnabled: false }, kept)('account:acc')).toEqual([]);
+  });
+});
+
+describe('after a time without notifications', () => {
+  it('everything is looked at, and only what nobody may use any more ends', async () => {
+    const credentials = [{ id: 'same', userId: 'bob', version: 1 }];
+    const kept = [key('alice'), key('bob', 'a', 'same'), key('bob', 'a', 'gone'), key(null, 'gone')];
+    const change = stage({ connectors: { a: {} }, users: { alice: false, bob: true }, credentials }, kept);
+    expect(await change('*')).toEqual([kept[1]]);
   });
 });

@@ -24,7 +24,7 @@ export function randomBase62(length: number): string {
   return text;
 }
 
-export type IdPrefix = 'acc' | 'usr' | 'key' | 'cred' | 'call' | 'aud' | 'req' | 'inst' | 'ses';
+export type IdPrefix = 'acc' | 'usr' | 'key' | 'cred' | 'call' | 'aud' | 'req' | 'inst' | 'ses' | 'lim' | 'iss' | 'grp';
 
 export function newId<P extends IdPrefix>(prefix: P): `${P}_${string}` {
   return `${prefix}_${randomBase62(22)}`;

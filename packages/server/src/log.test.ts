@@ -1,7 +1,9 @@
 // What a log line may hold: no token, no text of an error that may quote what was sent.
+import { createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { mintToken, tokenKinds } from './crypto/token.ts';
-import { createLog } from './log.ts';
+import { newId } from './ids.ts';
+import { createLog, createLogNames } from './log.ts';
 
 function logOf(logLevel: 'debug' | 'silent' = 'debug') {
   const lines: string[] = [];
@@ -75,5 +77,46 @@ describe('an error', () => {
     log.error({ err: { message: 'hunter2' } });
     expect(lines.join('')).not.toContain('hunter2');
     expect(lines).toHaveLength(8);
+  });
+});
+
+describe('a user', () => {
+  const namesOf = (key: string) => {
+    const names = createLogNames();
+    names.use((user) => createHmac('sha256', key).update(user).digest());
+    return names;
+  };
+  const lineOf = (fields: object, text: string, names = namesOf('k')) => {
+    const lines: string[] = [];
+    createLog({ logLevel: 'info' }, { write: (line) => lines.push(line) }, names).info(fields, text);
+    return lines.join('');
+  };
+
+  it('stands in no line, under whatever name it is logged and wherever its id turns up', () => {
+    const id = newId('usr');
+    const fields = {
+      userId: id,
+      username: 'alice',
+      attemptedUser: 'mallory',
+      user: { name: 'bob' },
+      deep: [{ owner: id }],
+    };
+    const line = lineOf(fields, `of ${id}`);
+    for (const word of [id, id.slice(4), 'alice', 'mallory', 'bob']) expect(line).not.toContain(word);
+  });
+
+  it('looks equal to itself and to nobody else, and differently in another installation', () => {
+    const [one, other] = [newId('usr'), newId('usr')];
+    const of = (id: string, key = 'k') =>
+      (JSON.parse(lineOf({ userId: id }, 'x', namesOf(key))) as { userId: string }).userId;
+    expect(of(one)).toMatch(/^user:[0-9a-f]{10}$/);
+    expect(of(one)).toBe(of(one));
+    expect(JSON.parse(lineOf({ said: one }, 'x')).said).toBe(of(one));
+    expect(new Set([of(one), of(other), of(one, 'another key')]).size).toBe(3);
+  });
+
+  it('has no name before the key is there, and accounts keep theirs', () => {
+    const line = lineOf({ userId: newId('usr'), accountId: 'acc_1' }, 'x', createLogNames());
+    expect(JSON.parse(line)).toMatchObject({ userId: 'user:?', accountId: 'acc_1' });
   });
 });

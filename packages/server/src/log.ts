@@ -1,13 +1,42 @@
 // The one logger. Lines hold method, route pattern, status, ids and times; never URLs, queries, bodies, header values or foreign messages.
-// What slips through all the same meets the last net here: every line is searched for token patterns before it is written.
+// What slips through all the same meets the last net here: every line is searched for token patterns before it is written. Users stand in no line:
+// a short keyed hash takes the place of their ids wherever these turn up, and of whatever is logged under a name that says user.
 import { type DestinationStream, type Logger, pino } from 'pino';
 import type { Config } from './config.ts';
 import { redactTokens } from './redact-tokens.ts';
 
 const nameOf = (error: unknown): string => (error instanceof Error ? error.name : typeof error);
 
-export function createLog(config: Pick<Config, 'logLevel'>, destination: DestinationStream = process.stdout): Logger {
-  const stream: DestinationStream = { write: (line) => destination.write(redactTokens(line)) };
+/** How lines name users: equal users look equal within this installation, and nobody without its key can tell who it is. */
+export interface LogNames {
+  /** Before it is called, while the keyring is not open, users have no names at all. */
+  use(hash: (user: string) => Uint8Array): void;
+  of(user: string): string;
+}
+
+export function createLogNames(): LogNames {
+  let hash: ((user: string) => Uint8Array) | undefined;
+  return {
+    use: (given) => {
+      hash = given;
+    },
+    of: (user) => (hash === undefined ? 'user:?' : `user:${Buffer.from(hash(user)).toString('hex', 0, 5)}`),
+  };
+}
+
+const userFields = ['user', 'userId', 'username', 'attemptedUser', 'actorUserId', 'effectiveUser', 'ownerUserId'];
+const userIds = /\busr_[0-9A-Za-z]{16,64}\b/g;
+
+export function createLog(
+  config: Pick<Config, 'logLevel'>,
+  destination: DestinationStream = process.stdout,
+  names: LogNames = createLogNames(),
+): Logger {
+  const hashed = (user: unknown): unknown =>
+    typeof user === 'string' ? names.of(user) : user === null || user === undefined ? user : names.of('-');
+  const stream: DestinationStream = {
+    write: (line) => destination.write(redactTokens(line).replace(userIds, (id) => names.of(id))),
+  };
   return pino(
     {
       level: config.logLevel,
@@ -26,6 +55,7 @@ export function createLog(config: Pick<Config, 'logLevel'>, destination: Destina
         },
       },
       serializers: {
+        ...Object.fromEntries(userFields.map((field) => [field, hashed])),
         err: (error: unknown) => ({
           name: nameOf(error),
           ...(error instanceof Error && 'code' in error && { code: String(error.code) }),

@@ -1,4 +1,5 @@
 // The gateway as a process: reads the configuration, starts, says where it is, and ends in order. The only file that exits and prints.
+// Without arguments it serves; `audit` is answered by cli/ and never starts a gateway.
 
 import { createGateway, type Gateway } from './app.ts';
 import { ConfigError, loadConfig } from './config.ts';
@@ -26,7 +27,7 @@ function welcome(gateway: Gateway, url: string): void {
   say(`  curl ${url}/api/me -H 'Authorization: Bearer ${key}'\n`);
 }
 
-async function run(): Promise<void> {
+async function serve(): Promise<void> {
   const gateway = await createGateway(loadConfig());
   let isStopping = false;
   const stop = (): void => {
@@ -56,7 +57,19 @@ async function run(): Promise<void> {
   welcome(gateway, url);
 }
 
-run().catch((error: unknown) => {
+async function run([command, ...args]: readonly string[]): Promise<void> {
+  if (command === undefined || command === 'serve') return serve();
+  const { auditCommand, auditUsage } = await import('./cli/audit.ts');
+  const { code, said, complained } =
+    command === 'audit'
+      ? await auditCommand(args)
+      : { code: 2, said: '', complained: `Usage: mcp-valet [serve]\n${auditUsage}` };
+  if (said) say(said);
+  if (complained) complain(complained);
+  process.exitCode = code;
+}
+
+run(process.argv.slice(2)).catch((error: unknown) => {
   // Configuration, key and lock errors are written for the operator; anything else shows its name and message once, before any request.
   complain(
     error instanceof ConfigError

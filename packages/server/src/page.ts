@@ -18,6 +18,8 @@ export interface Page {
   offset: number;
   /** Sort key of the last row of the page before. */
   after: readonly string[] | undefined;
+  /** False: nobody will read how many there are. */
+  isCounted: boolean;
 }
 
 export interface PageFacts {
@@ -29,6 +31,8 @@ export interface PageFacts {
 }
 
 const defaultLimit = 100;
+/** Where lists that grow for ever stop counting: an exact count of millions would cost more than any page. */
+export const maxTotal = 10_000;
 const maxCursorLength = 512;
 
 /** Each part of a sort key as text, and whether a text can be such a part: a cursor is a caller's input. */
@@ -41,9 +45,9 @@ export const keyParts = {
 export type KeyPart = keyof typeof keyParts;
 
 /** Reads limit, offset and cursor of the list named `list`, whose rows are sorted by `key`. */
-export function openPage(list: string, key: readonly KeyPart[], query: PageQuery): Page {
+export function openPage(list: string, key: readonly KeyPart[], query: PageQuery, isCounted = true): Page {
   const limit = query.limit ?? defaultLimit;
-  if (query.cursor === undefined) return { list, limit, offset: query.offset ?? 0, after: undefined };
+  if (query.cursor === undefined) return { list, limit, offset: query.offset ?? 0, after: undefined, isCounted };
   if (query.offset !== undefined) throw invalid('offset', 'Must not stand beside cursor');
   const parts = decode(query.cursor);
   const [name, offset, ...after] = parts ?? [];
@@ -55,7 +59,7 @@ export function openPage(list: string, key: readonly KeyPart[], query: PageQuery
     after.length === key.length &&
     after.every((part, i) => typeof part === 'string' && keyParts[key[i] as KeyPart](part));
   if (!fits) throw invalid('cursor', 'Must be a nextCursor of this list');
-  return { list, limit, offset, after: after as string[] };
+  return { list, limit, offset, after: after as string[], isCounted };
 }
 
 /** How many rows to ask for: one more than the page holds tells whether there is another page. */

@@ -1,6 +1,12 @@
 // The one way for our code to say no: a code of the shared table and a sentence for a person. Never holds internals or foreign text.
 import { type ErrorCode, errorTable } from '@mcp-valet/shared';
 
+export interface RefusedKey {
+  accountId: string;
+  keyId: string;
+  kind: string;
+}
+
 export interface RefusalOptions {
   details?: Record<string, unknown> | undefined;
   /** The seed dialects' own word, where it differs from the lower-cased code. */
@@ -8,6 +14,8 @@ export interface RefusalOptions {
   retryAfterMs?: number | undefined;
   /** What the operator hears in journal and audit; the caller hears only the code. Defaults to the code. */
   reason?: string | undefined;
+  /** Whose key was refused, where it is one of ours: for the trail, never for the answer. */
+  by?: RefusedKey | undefined;
   /** Overrides the table where the pipeline knows better whether a tool ran. */
   executed?: 'no' | 'unknown' | 'yes' | undefined;
 }
@@ -20,6 +28,7 @@ export class Refusal extends Error {
   readonly word: string | undefined;
   readonly retryAfterMs: number | undefined;
   readonly reason: string;
+  readonly by: RefusedKey | undefined;
   readonly executed: 'no' | 'unknown' | 'yes';
 
   constructor(code: ErrorCode, message: string, options: RefusalOptions = {}) {
@@ -30,6 +39,7 @@ export class Refusal extends Error {
     this.word = options.word;
     this.retryAfterMs = options.retryAfterMs;
     this.reason = options.reason ?? code;
+    this.by = options.by;
     this.executed = options.executed ?? errorTable[code].executed;
   }
 }

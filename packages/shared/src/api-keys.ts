@@ -1,11 +1,19 @@
 // API keys: minted per user, shown once, kept as a keyed hash.
 import * as z from 'zod/mini';
-import { opaqueId, pageQuery, pageReply, text, timestamp, userRef } from './primitives.ts';
+import { opaqueId, pageQuery, pageReply, scope, text, timestamp, userRef } from './primitives.ts';
 import { route } from './route.ts';
 
 /** The kinds of bearer tokens, strongest first; a key mints only weaker kinds than its own. */
-export const keyKinds = ['adm', 'ent', 'std', 'url'] as const;
+export const keyKinds = ['adm', 'ent', 'std', 'url', 'usr'] as const;
 export type KeyKind = (typeof keyKinds)[number];
+
+/**
+ * What a narrowed key may do: `tools:call`, `<noun>:read`, `<noun>:write` (nouns as in the contract), and any scope that a tool demands.
+ * `orders:*` stands for every scope that begins so, `*` for all. A key without scopes does all that its kind may, but holds no tool's scope.
+ */
+export const keyScopes = z.array(scope).check(z.maxLength(100));
+/** Users whom the key may name; none others. */
+export const keyUsers = z.array(userRef).check(z.minLength(1), z.maxLength(1000));
 
 /** A key as user management shows it. */
 export const apiKeySummary = z.object({
@@ -27,6 +35,12 @@ export const apiKey = z.object({
   userId: z.nullable(z.string()),
   username: z.nullable(z.string()),
   serverId: z.nullable(z.string()),
+  /** Null: not narrowed. */
+  scopes: z.nullable(z.array(z.string())),
+  /** Ids of the users whom it may name; null: every user that its kind may. */
+  allowedUsers: z.nullable(z.array(z.string())),
+  /** The key that this one replaces. */
+  rotatedFrom: z.nullable(z.string()),
   createdAt: timestamp,
   expiresAt: z.nullable(timestamp),
   lastUsedAt: z.nullable(timestamp),
@@ -47,6 +61,9 @@ export const keyRoutes = {
       key_name: text(100, 1),
       ttl_days: z.optional(z.nullable(z.int().check(z.minimum(1), z.maximum(3650)))),
       kind: z.optional(z.enum(['standard', 'enterprise'])),
+      scopes: z.optional(z.nullable(keyScopes)),
+      /** Enterprise keys only. */
+      allowed_users: z.optional(z.nullable(keyUsers)),
     }),
     status: 201,
     reply: z.object({
@@ -58,11 +75,11 @@ export const keyRoutes = {
       expires_at: z.nullable(timestamp),
       note: z.string(),
     }),
-    errors: ['USER_NOT_FOUND', 'CONFLICT', 'IDEMPOTENCY_MISMATCH', 'IDEMPOTENCY_IN_PROGRESS'],
+    errors: ['USER_NOT_FOUND', 'CONFLICT', 'INSUFFICIENT_SCOPE', 'IDEMPOTENCY_MISMATCH', 'IDEMPOTENCY_IN_PROGRESS'],
     audit: 'api_key.create',
     oneTime: ['api_key'],
   }),
-  /** Revokes a key by its text or its id, at once. Revoking it again is fine; an unknown key is NOT_FOUND. */
+  /** Revokes a key by its text or its id, at once, with the delegated tokens that it minted. Revoking it again is fine; an unknown key is NOT_FOUND. */
   revoke: route({
     method: 'POST',
     path: '/keys/revoke',
@@ -89,6 +106,63 @@ export const keyRoutes = {
     errors: ['USER_NOT_FOUND'],
     audit: null,
     items: 'keys',
+  }),
+  /** One key, never its text. */
+  get: route({
+    method: 'GET',
+    path: '/api/keys/{keyId}',
+    access: ['adm', 'ent'],
+    dialect: 'api',
+    summary: 'Get an API key',
+    params: z.object({ keyId: opaqueId }),
+    status: 200,
+    reply: apiKey,
+    errors: ['NOT_FOUND'],
+    audit: null,
+  }),
+  /** Changes what is sent: the name, the scopes, the users it may name, or when it ends (never later than it would have). In force at once. */
+  update: route({
+    method: 'PATCH',
+    path: '/api/keys/{keyId}',
+    access: ['adm', 'ent'],
+    dialect: 'api',
+    summary: 'Change an API key',
+    params: z.object({ keyId: opaqueId }),
+    body: z.strictObject({
+      name: z.optional(text(100, 1)),
+      scopes: z.optional(z.nullable(keyScopes)),
+      allowedUsers: z.optional(z.nullable(keyUsers)),
+      expiresAt: z.optional(timestamp),
+    }),
+    status: 200,
+    reply: apiKey,
+    errors: ['NOT_FOUND', 'USER_NOT_FOUND', 'INSUFFICIENT_SCOPE', 'UNPROCESSABLE'],
+    audit: 'api_key.update',
+  }),
+  /**
+   * A new key in place of this one, with the same rights and the same length of life. The old one ends after `overlapSeconds` (default 0: at
+   * once). `apiKey` is shown here and never again.
+   */
+  rotate: route({
+    method: 'POST',
+    path: '/api/keys/{keyId}/rotate',
+    access: ['adm', 'ent'],
+    dialect: 'api',
+    summary: 'Rotate an API key',
+    params: z.object({ keyId: opaqueId }),
+    body: z.optional(z.strictObject({ overlapSeconds: z.optional(z.int().check(z.minimum(0), z.maximum(86_400))) })),
+    status: 201,
+    reply: z.extend(apiKey, { apiKey: z.optional(z.string()), oldKeyEndsAt: timestamp }),
+    errors: [
+      'NOT_FOUND',
+      'CONFLICT',
+      'INSUFFICIENT_SCOPE',
+      'UNPROCESSABLE',
+      'IDEMPOTENCY_MISMATCH',
+      'IDEMPOTENCY_IN_PROGRESS',
+    ],
+    audit: 'api_key.rotate',
+    oneTime: ['apiKey'],
   }),
   /** Revokes a key by id; it stays listed as revoked. */
   delete: route({

@@ -13,10 +13,18 @@ export const callRecord = z.object({
   username: z.nullable(z.string()),
   attemptedUser: z.nullable(z.string()),
   actorKeyId: z.nullable(z.string()),
+  /** Who called: a key's kind, `jwt` for a user token alone; null for rows from before this was kept. */
+  actorKind: z.nullable(z.string()),
+  /** Of a delegated token: the key that minted it. */
+  mintedBy: z.nullable(z.string()),
+  /** Whether policy let it run. */
+  decision: z.enum(['allowed', 'refused']),
   serverId: z.nullable(z.string()),
   connectorId: z.nullable(z.string()),
   tool: z.string(),
   credentialId: z.nullable(z.string()),
+  /** Keyed digest of the arguments, hex: equal arguments have equal digests within this installation. */
+  argsDigest: z.nullable(z.string()),
   /** Null while it runs. */
   outcome: z.nullable(callOutcome),
   reason: z.nullable(z.string()),
@@ -69,7 +77,10 @@ export const toolRoutes = {
 };
 
 export const callRoutes = {
-  /** The journal, newest first; a standard key sees its own user's calls. Never arguments or results. */
+  /**
+   * The journal, newest first; a standard key sees its own user's calls. Never arguments or results. With `Accept: application/x-ndjson` all of
+   * them, a line each. `total` counts up to 10,000.
+   */
   list: route({
     method: 'GET',
     path: '/api/calls',
@@ -83,6 +94,9 @@ export const callRoutes = {
       connectorId: z.optional(opaqueId),
       tool: z.optional(opaqueId),
       outcome: z.optional(callOutcome),
+      actorKeyId: z.optional(opaqueId),
+      reason: z.optional(opaqueId),
+      requestId: z.optional(opaqueId),
       idempotencyKey: z.optional(opaqueId),
       from: z.optional(timestamp),
       to: z.optional(timestamp),
@@ -92,5 +106,6 @@ export const callRoutes = {
     errors: ['USER_NOT_FOUND'],
     audit: null,
     items: 'calls',
+    ndjson: true,
   }),
 };

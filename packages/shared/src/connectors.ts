@@ -12,6 +12,7 @@ import {
   timestamp,
   userRef,
 } from './primitives.ts';
+import { requirements } from './restrictions.ts';
 import { route } from './route.ts';
 
 const headerName = z
@@ -74,6 +75,8 @@ const common = {
   timeoutMs: z.optional(z.nullable(z.int().check(z.minimum(1000), z.maximum(300_000)))),
   /** Users without a credential of their own may use one that was stored as shared. Default false. */
   allowShared: z.optional(z.boolean()),
+  /** Scopes and claims that its actions demand of their caller. */
+  requires: z.optional(z.nullable(requirements)),
   enabled: z.optional(z.boolean()),
 };
 const oauth = z.optional(z.nullable(oauthSettings));
@@ -142,6 +145,7 @@ export const connector = z.object({
   inject: z.nullable(inject),
   timeoutMs: z.nullable(z.int()),
   allowShared: z.boolean(),
+  requires: z.nullable(requirements),
   /** What the gateway last saw of the upstream. */
   status: z.enum(['connected', 'connecting', 'disconnected', 'error']),
   lastError: z.optional(z.string()),

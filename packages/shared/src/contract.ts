@@ -5,11 +5,16 @@ import { auditRoutes } from './audit.ts';
 import { callRoutes, toolRoutes } from './calls.ts';
 import { connectorRoutes } from './connectors.ts';
 import { credentialRoutes } from './credentials.ts';
+import { explainRoutes } from './explain.ts';
+import { groupRoutes } from './groups.ts';
+import { identityRoutes, issuerRoutes } from './issuers.ts';
+import { limitRoutes, usageRoutes } from './limit-rules.ts';
 import type { RouteDefinition } from './route.ts';
 import { secretRoutes } from './secrets.ts';
 import { serverRoutes } from './servers.ts';
 import { settingsRoutes } from './settings.ts';
 import { systemRoutes } from './system.ts';
+import { tokenRoutes } from './tokens.ts';
 import { userRoutes } from './users.ts';
 
 /** Named types, so that the doc comment of a route is what an editor shows on the method made from it. */
@@ -24,6 +29,13 @@ export type Contract = {
   readonly calls: typeof callRoutes;
   readonly audit: typeof auditRoutes;
   readonly accounts: typeof accountRoutes;
+  readonly issuers: typeof issuerRoutes;
+  readonly identities: typeof identityRoutes;
+  readonly groups: typeof groupRoutes;
+  readonly tokens: typeof tokenRoutes;
+  readonly limits: typeof limitRoutes;
+  readonly usage: typeof usageRoutes;
+  readonly policy: typeof explainRoutes;
   readonly settings: typeof settingsRoutes;
   readonly system: typeof systemRoutes;
 };
@@ -39,6 +51,13 @@ export const contract: Contract = {
   calls: callRoutes,
   audit: auditRoutes,
   accounts: accountRoutes,
+  issuers: issuerRoutes,
+  identities: identityRoutes,
+  groups: groupRoutes,
+  tokens: tokenRoutes,
+  limits: limitRoutes,
+  usage: usageRoutes,
+  policy: explainRoutes,
   settings: settingsRoutes,
   system: systemRoutes,
 } satisfies Record<string, Record<string, RouteDefinition>>;

@@ -28,6 +28,8 @@ export const credential = z.object({
   isDefault: z.boolean(),
   /** Whether users of the account without one of their own may use it, where the connector allows that. */
   shared: z.boolean(),
+  /** Where it is shared with some groups only: their ids. */
+  groupIds: z.nullable(z.array(z.string())),
   /** Names of its secrets. */
   secretNames: z.array(z.string()),
   /** Of oauth2: what was granted, as far as the provider told. */
@@ -50,6 +52,7 @@ const fieldValues = z
   .check(z.refine((v) => Object.keys(v).length <= 100, { error: 'At most 100 fields' }));
 const params = z.object({ credentialId: opaqueId });
 const redirectUri = text(2048, 1);
+const groupIds = z.optional(z.nullable(z.array(opaqueId).check(z.minLength(1), z.maxLength(100))));
 
 /** Tokens that a backend already holds: stored without a browser, renewed by the gateway from then on. */
 export const tokenDeposit = z.strictObject({
@@ -84,6 +87,8 @@ export const credentialRoutes = {
       isDefault: z.optional(z.boolean()),
       /** For users of the account who have none of their own; admin and enterprise keys only. */
       shared: z.optional(z.boolean()),
+      /** With `shared`: for members of these groups only. */
+      groupIds,
     }),
     status: 201,
     reply: credential,
@@ -174,6 +179,7 @@ export const credentialRoutes = {
       tokens: z.optional(tokenDeposit),
       /** Admin and enterprise keys only. */
       shared: z.optional(z.boolean()),
+      groupIds,
     }),
     status: 200,
     reply: credential,

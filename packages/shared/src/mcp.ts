@@ -11,7 +11,12 @@ export const headers = {
   idempotencyKey: 'idempotency-key',
   requestId: 'x-request-id',
   userFallback: 'x-valet-user-fallback',
+  /** Of a reply: keys are honoured, for how long, and in which segment of the journal. Of a re-send: in which segment it was first sent. */
+  idempotency: 'valet-idempotency',
+  idempotencyEpoch: 'valet-idempotency-epoch',
   replayed: 'idempotent-replayed',
+  /** Of a replay: what the first answer showed once and this one does not. */
+  leftOut: 'valet-left-out',
   shouldRetry: 'x-should-retry',
 } as const;
 
@@ -33,6 +38,9 @@ export interface GatewayErrorData {
   retryable: boolean;
   retryAfterMs?: number;
   connect?: { url: string; connector: string; credentialId?: string; expiresAt: string };
+  /** Of INSUFFICIENT_SCOPE: what the tool demands, and what of it the caller lacks. */
+  requiredScopes?: string[];
+  missingScopes?: string[];
 }
 
 /** What a fallback answer says in `_meta["mcp-valet/userFallback"]` and in its first text block. */
@@ -61,6 +69,8 @@ export const limits = {
   maxCallTimeoutMs: 300_000,
   userHeaderBytes: 128,
   storedAnswerBytes: 64 * 1024,
+  /** How long an idempotency key is kept. */
+  idempotencySeconds: 86_400,
 } as const;
 
 /** Reserved `_meta` keys of MCP revision 2026-07-28. */

@@ -85,6 +85,16 @@ export const timestamp = z.iso.datetime();
 /** Free-form JSON object kept as it is. */
 export const jsonObject = z.record(z.string(), z.unknown());
 
+/** A scope: visible ASCII without space, quote or backslash (RFC 6749 3.3). */
+export const scope = z
+  .string()
+  .check(
+    z.regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/, { error: 'Must be 1-128 visible ASCII characters without " or \\' }),
+  );
+
+/** A JSON value that is not a list or an object. */
+export const jsonScalar = z.union([z.string().check(z.maxLength(1024)), z.number(), z.boolean()]);
+
 /** Lists page by `cursor` (from `nextCursor`) or by `offset`; `limit` is 1-1000, default 100. */
 export const pageQuery = {
   limit: z.optional(z.coerce.number<number>().check(z.int(), z.minimum(1), z.maximum(1000))),

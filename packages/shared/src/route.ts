@@ -30,6 +30,8 @@ export interface RouteDefinition {
   audit: `${string}.${string}` | null;
   /** Property of the reply that holds the items, when the route is a list. */
   items?: string;
+  /** With `Accept: application/x-ndjson` the list is answered whole, a JSON object per line: all pages from where the query begins. */
+  ndjson?: boolean;
   /** `plain`: the handler does network I/O or reads what other parts cached, so no transaction is held around it. */
   db?: 'transaction' | 'plain';
   /** The body may be a whole document: the limits of the call plane hold instead of those of management. */

@@ -1,7 +1,7 @@
 // Servers: the MCP endpoints that an account publishes, and their tokens.
 import * as z from 'zod/mini';
 import { connectorId, opaqueId, pageQuery, pageReply, serverName, text, timestamp } from './primitives.ts';
-import { restrictions } from './restrictions.ts';
+import { requirements, restrictions } from './restrictions.ts';
 import { route } from './route.ts';
 
 const rateLimit = z.strictObject({
@@ -27,6 +27,8 @@ const fields = {
   onUnknownUser: z.optional(z.enum(['reject', 'fallback'])),
   /** Gives out large results of REST connectors whole instead of cut for a model. Default false. */
   fullResults: z.optional(z.boolean()),
+  /** Scopes and claims that its tools demand of their caller, beside what their connectors demand. */
+  requires: z.optional(z.nullable(requirements)),
   /** A limit per user on this server; it can only lower the account's. */
   rateLimit: z.optional(z.nullable(rateLimit)),
 };
@@ -53,6 +55,7 @@ export const server = z.object({
   restrictions: z.nullable(restrictions),
   hasRestrictions: z.boolean(),
   connectors: z.nullable(z.array(z.string())),
+  requires: z.nullable(requirements),
   prefix: z.enum(['connector', 'none']),
   sessions: z.enum(['auto', 'always', 'never']),
   onUnknownUser: z.enum(['reject', 'fallback']),

@@ -79,13 +79,17 @@ export const systemRoutes = {
     status: 200,
     reply: z.object({
       keyId: z.nullable(z.string()),
-      kind: z.enum(keyKinds),
+      /** `jwt`: a user token alone. */
+      kind: z.enum([...keyKinds, 'jwt']),
       account: z.object({ accountId: z.string(), name: z.string() }),
-      /** The user its calls run as when nobody is named. */
-      effectiveUser: z.object({ userId: z.string(), username: z.string() }),
+      /** The user its calls run as when nobody is named; null: a key that is kept to some users and must name one. */
+      effectiveUser: z.nullable(z.object({ userId: z.string(), username: z.string() })),
       mayActForUsers: z.boolean(),
+      /** Scopes it holds; null: a key that nobody narrowed. */
+      scopes: z.nullable(z.array(z.string())),
       expiresAt: z.nullable(timestamp),
-      limits: z.object({ calls: windowLimit, lists: windowLimit }),
+      /** Of that user. */
+      limits: z.nullable(z.object({ calls: windowLimit, lists: windowLimit })),
     }),
     errors: [],
     audit: null,

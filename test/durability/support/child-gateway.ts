@@ -17,7 +17,7 @@ const newest = (folder: string): number =>
   );
 
 let command: string[] | undefined;
-function gatewayCommand(): string[] {
+export function gatewayCommand(): string[] {
   const isFresh = () =>
     statSync(built).mtimeMs >
     Math.max(newest(join(root, 'packages/server/src')), newest(join(root, 'packages/shared/src')));

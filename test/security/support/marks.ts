@@ -22,6 +22,9 @@ export class Marks {
         account.id,
         account.mark,
         account.ownConnector,
+        account.limitId,
+        account.groupId,
+        account.issuerId,
         ...Object.values(account.servers).map(({ id }) => id),
       ])
         add(text, null);

@@ -1,73 +1,13 @@
 // Who may do what on which REST route: the contract's sections 2 and 3 as a table, written by hand. Deliberately not derived from the
 // route definitions or the gateway's code: where the two disagree, one of them is wrong and ISO-1 says so.
-import type { RouteId } from '@mcp-valet/shared';
 import type { Identity } from './callers.ts';
+import { change, get, q, type Rule, type Subject, type Who } from './rest-rule.ts';
+import { issuerRules } from './rest-rules-issuers.ts';
+import { keyRules } from './rest-rules-keys.ts';
+import { limitRules } from './rest-rules-limits.ts';
+import { policyRules } from './rest-rules-policy.ts';
+import { trailRules } from './rest-rules-trail.ts';
 
-/** What a request is about. Ids that exist, or well-formed ones that do not (`account: null`). */
-export interface Subject {
-  account: 'a' | 'b' | null;
-  /** The owner, for what belongs to a user. */
-  user: string | null;
-  userId: string;
-  credentialId: string;
-  keyId: string;
-  serverId: string;
-  connectorId: string;
-  secretName: string;
-  /** A sign-in link of the user, or one that nobody was given. */
-  connectUrl: string;
-  /** Different for every cell. */
-  unique: string;
-}
-
-/** `operator`: the admin key of the first account. `self`: also a standard key, for its own user. */
-export type Who = 'public' | 'operator' | 'admin' | 'account' | 'self';
-
-export interface Rule {
-  route: RouteId;
-  /** Tells two rules of one route apart. */
-  note?: string;
-  who: Who;
-  ok: 200 | 201;
-  changes: boolean;
-  /** Whether it is about one user or object; without, every caller asks about its own account or itself. */
-  about: 'user-by-name' | 'object' | null;
-  method: string;
-  path(subject: Subject): string;
-  body?(subject: Subject): unknown;
-}
-
-const q = encodeURIComponent;
-const get = (route: RouteId, who: Who, path: Rule['path'], about: Rule['about'] = null, note?: string): Rule => ({
-  route,
-  who,
-  ok: 200,
-  changes: false,
-  about,
-  method: 'GET',
-  path,
-  ...(note && { note }),
-});
-const change = (
-  route: RouteId,
-  who: Who,
-  ok: 200 | 201,
-  about: Rule['about'],
-  method: string,
-  path: Rule['path'],
-  body?: Rule['body'],
-  note?: string,
-): Rule => ({
-  route,
-  who,
-  ok,
-  changes: true,
-  about,
-  method,
-  path,
-  ...(body && { body }),
-  ...(note && { note }),
-});
 const url = 'http://127.0.0.1:9/mcp';
 const secret = (s: Subject) => ({ username: s.userId, serverName: 'demo', secretName: s.secretName });
 
@@ -285,10 +225,11 @@ export const restRules: readonly Rule[] = [
     (s) => ({ redirectUris: [`https://app.example/${s.unique}`] }),
   ),
 
-  get('calls.list', 'self', (s) => `/api/calls?limit=1000&userId=${s.userId}`, 'user-by-name'),
-  get('calls.list', 'self', () => '/api/calls?limit=1000', null, 'of all that one may see'),
-  get('audit.list', 'account', () => '/api/audit?limit=1000'),
-  get('audit.list', 'account', (s) => `/api/audit?userId=${s.userId}`, 'object', 'of a user'),
+  ...limitRules,
+  ...policyRules,
+  ...trailRules,
+  ...issuerRules,
+  ...keyRules,
   change(
     'accounts.create',
     'operator',

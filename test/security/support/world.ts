@@ -21,6 +21,8 @@ export interface WorldUser {
   /** A standard key. */
   key: string;
   keyId: string;
+  /** Of a delegated token. */
+  tokenId: string;
   credentials: Record<ConnectorName, string>;
   canaries: Record<ConnectorName, string>;
   /** A text that only this user's own data hold: in its e-mail address and its credentials' labels. */
@@ -39,6 +41,12 @@ export interface WorldAccount {
   servers: Record<ServerName, WorldServer>;
   /** Exists in this account only. */
   ownConnector: string;
+  /** A limit so large that nobody meets it. */
+  limitId: string;
+  /** Without rules; alice is in it. */
+  groupId: string;
+  /** Every user is the subject of its own id. */
+  issuerId: string;
   mark: string;
   dead: {
     revoked: string;
@@ -59,6 +67,7 @@ export interface World {
   upstreams: Record<ConnectorName, RecordingUpstream>;
   a: WorldAccount;
   b: WorldAccount;
+  spareAccounts: { kept: string; disabled: string };
   close(): Promise<void>;
 }
 
@@ -101,6 +110,10 @@ export async function buildWorld(database: TestDatabase): Promise<World> {
   const a = await builder.account('a', account.accountId, rig.admin);
   const made = await rig.manage('POST', '/api/accounts', { name: 'globex' });
   const b = await builder.account('b', made.accountId, made.apiKey);
+  const spare = async (name: string): Promise<string> =>
+    (await rig.manage('POST', '/api/accounts', { name })).accountId;
+  const spareAccounts = { kept: await spare('spare kept'), disabled: await spare('spare disabled') };
+  await rig.manage('PATCH', `/api/accounts/${spareAccounts.disabled}`, { enabled: false });
   const wire = new Wire(rig.url);
   return {
     rig,
@@ -111,6 +124,7 @@ export async function buildWorld(database: TestDatabase): Promise<World> {
     upstreams,
     a,
     b,
+    spareAccounts,
     async close() {
       await wire.close();
       await rig.close();
@@ -166,7 +180,18 @@ class Builder {
     ]);
     const dead = await this.#dead(manage, id);
     await manage('PATCH', '/users/dora/enable', { enabled: false });
-    return { name, id, admin, enterprise, users, servers, ownConnector, mark, dead };
+    const { groupId } = await manage('POST', '/api/groups', { name: mark, userIds: ['alice'] });
+    const { limitId } = await manage('POST', '/api/limits', { userId: 'alice', max: 1_000_000, window: 60 });
+    const { issuerId } = await manage('POST', '/api/issuers', {
+      type: 'jwt',
+      name: mark,
+      issuer: `https://${mark}.test`,
+      audience: ['valet'],
+      sharedSecret: true,
+    });
+    for (const { id: userId } of Object.values(users))
+      await manage('POST', '/api/identities', { issuerId, subject: userId, userId });
+    return { name, id, admin, enterprise, users, servers, ownConnector, limitId, groupId, issuerId, mark, dead };
   }
 
   #seen(token: string): string {
@@ -182,6 +207,8 @@ class Builder {
         : await manage('POST', '/users', { username, email, metadata: { mark } });
     const key = await manage('POST', `/users/${username}/keys`, { key_name: mark });
     this.#seen(key.api_key);
+    const { tokenId, token } = await manage('POST', '/api/tokens', { userId: user.user_id, ttlSeconds: 86_400 });
+    this.#seen(token);
     const credentials = {} as Record<ConnectorName, string>;
     const canaries = {} as Record<ConnectorName, string>;
     for (const connectorId of connectorIds) {
@@ -195,7 +222,7 @@ class Builder {
       };
       credentials[connectorId] = (await manage('POST', '/api/credentials', body)).credentialId;
     }
-    return { id: user.user_id, username, key: key.api_key, keyId: key.key_id, credentials, canaries, mark };
+    return { id: user.user_id, username, key: key.api_key, keyId: key.key_id, tokenId, credentials, canaries, mark };
   }
 
   async #servers(manage: Manage, mark: string): Promise<Record<ServerName, WorldServer>> {

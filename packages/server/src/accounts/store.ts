@@ -4,11 +4,11 @@ import { asc, count, eq, gt, sql } from 'drizzle-orm';
 import { type ApiKeyRow, mintApiKey, storeApiKey } from '../api-keys/store.ts';
 import type { Keyring } from '../crypto/keyring.ts';
 import { isUniqueViolation } from '../db/errors.ts';
-import { accounts } from '../db/schema.ts';
+import { accounts, claims } from '../db/schema.ts';
 import type { Db } from '../db/scope.ts';
 import type { Page } from '../page.ts';
 import { rowsToRead } from '../page.ts';
-import { Refusal } from '../refusal.ts';
+import { notFound, Refusal } from '../refusal.ts';
 import { defaultUsername, insertUser } from '../users/store.ts';
 
 export type AccountRow = typeof accounts.$inferSelect;
@@ -43,9 +43,9 @@ export interface NewAccount {
 export async function createAccount(
   tx: Db,
   keyring: Keyring,
-  wanted: { id: string; name: string; apiKey?: string | undefined },
+  wanted: { id: string; name: string; callsPerMinute?: number | null | undefined; apiKey?: string | undefined },
 ): Promise<NewAccount> {
-  const account = await insertAccount(tx, wanted.id, wanted.name);
+  const account = await insertAccount(tx, wanted);
   await insertUser(tx, account.id, { username: defaultUsername, description: 'Runs what names no user' });
   if (wanted.apiKey !== undefined) {
     return { account, key: await storeStaticKey(tx, keyring, account.id, wanted.apiKey), token: undefined };
@@ -69,15 +69,42 @@ export async function lockAccount(tx: Db, id: string): Promise<void> {
   await tx.select({ id: accounts.id }).from(accounts).where(eq(accounts.id, id)).for('update');
 }
 
-async function insertAccount(tx: Db, id: string, name: string): Promise<AccountRow> {
+async function insertAccount(
+  tx: Db,
+  { id, name, callsPerMinute }: { id: string; name: string; callsPerMinute?: number | null | undefined },
+): Promise<AccountRow> {
+  const [row] = await nameFree(() =>
+    tx
+      .insert(accounts)
+      .values({ id, name, callsPerMinute: callsPerMinute ?? null })
+      .returning(),
+  );
+  return row as AccountRow;
+}
+
+async function nameFree<T>(fn: () => Promise<T>): Promise<T> {
   try {
-    const [row] = await tx.insert(accounts).values({ id, name }).returning();
-    return row as AccountRow;
+    return await fn();
   } catch (error) {
     if (isUniqueViolation(error, 'accounts_name_unique'))
       throw new Refusal('CONFLICT', 'An account with this name exists');
     throw error;
   }
+}
+
+export type AccountChanges = Partial<Pick<AccountRow, 'name' | 'enabled' | 'callsPerMinute'>>;
+
+/** In the scope of the account itself. */
+export async function updateAccount(tx: Db, id: string, changes: AccountChanges): Promise<AccountRow> {
+  const [row] = await nameFree(() => tx.update(accounts).set(changes).where(eq(accounts.id, id)).returning());
+  if (row === undefined) throw notFound('Account');
+  return row;
+}
+
+/** With everything that belongs to it, in the scope of the account itself. Journal and trail stay: they refuse to be deleted. */
+export async function deleteAccount(tx: Db, id: string): Promise<void> {
+  await tx.delete(claims).where(eq(claims.accountId, id));
+  await tx.delete(accounts).where(eq(accounts.id, id));
 }
 
 /** Runs `fn` with the transaction's scope in another account and brings it back; a failure ends the transaction and its scope with it. */

@@ -1,14 +1,14 @@
 // Where bearer tokens live, those of server URLs included. Only keyed hashes are stored; the text exists once, in what `mintApiKey` returns.
 import type { KeyKind } from '@mcp-valet/shared';
-import { and, count, desc, eq, gt, inArray, isNull, lt, ne, or, sql } from 'drizzle-orm';
+import { and, count, desc, eq, gt, inArray, isNull, lt, ne, notInArray, or, type SQL, sql } from 'drizzle-orm';
 import type { Keyring } from '../crypto/keyring.ts';
 import { mintToken, shownPrefix } from '../crypto/token.ts';
-import { apiKeys, users } from '../db/schema.ts';
+import { apiKeys, type Delegation, users } from '../db/schema.ts';
 import type { Db } from '../db/scope.ts';
 import { newId } from '../ids.ts';
 import type { Page } from '../page.ts';
 import { rowsToRead } from '../page.ts';
-import { Refusal } from '../refusal.ts';
+import { notFound, Refusal } from '../refusal.ts';
 
 export type ApiKeyRow = typeof apiKeys.$inferSelect;
 
@@ -21,7 +21,16 @@ export interface NewKey {
   serverId?: string | undefined;
   /** Absent: never expires. */
   expiresInDays?: number | undefined;
+  /** Instead of days: the moment, as a statement of the database's clock. */
+  expiresAt?: Ending | undefined;
+  scopes?: readonly string[] | null | undefined;
+  /** Ids. */
+  allowedUsers?: readonly string[] | null | undefined;
+  rotatedFrom?: string | undefined;
+  /** On delegated tokens only. */
+  delegation?: Delegation | undefined;
 }
+export type Ending = SQL | Date | null;
 
 /** A key and, this once, its text. */
 export interface MintedKey {
@@ -31,7 +40,11 @@ export interface MintedKey {
 
 const maxActiveKeysPerUser = 20;
 /** Usable now, by the database clock. */
-const isActive = and(isNull(apiKeys.revokedAt), or(isNull(apiKeys.expiresAt), gt(apiKeys.expiresAt, sql`now()`)));
+export const isActive = and(
+  isNull(apiKeys.revokedAt),
+  or(isNull(apiKeys.expiresAt), gt(apiKeys.expiresAt, sql`now()`)),
+);
+export const inMs = (ms: number) => sql`now() + ${ms}::float8 * interval '1 millisecond'`;
 const inDays = (days: number | undefined) =>
   days === undefined ? null : sql`now() + make_interval(days => ${days}::int)`;
 
@@ -46,7 +59,7 @@ export async function storeApiKey(tx: Db, keyring: Keyring, key: NewKey, text: s
 }
 
 async function insertKey(tx: Db, keyring: Keyring, key: NewKey, token: string, prefix: string): Promise<ApiKeyRow> {
-  const { accountId, kind, name, userId, serverId, expiresInDays } = key;
+  const { accountId, kind, name, userId, serverId, expiresInDays, expiresAt, scopes, allowedUsers } = key;
   const [row] = await tx
     .insert(apiKeys)
     .values({
@@ -59,7 +72,11 @@ async function insertKey(tx: Db, keyring: Keyring, key: NewKey, token: string, p
       prefix,
       userId,
       serverId: serverId ?? null,
-      expiresAt: inDays(expiresInDays),
+      expiresAt: expiresAt === undefined ? inDays(expiresInDays) : expiresAt,
+      scopes: scopes == null ? null : [...scopes],
+      allowedUsers: allowedUsers == null ? null : [...allowedUsers],
+      rotatedFrom: key.rotatedFrom ?? null,
+      delegation: key.delegation ?? null,
     })
     .returning();
   return row as ApiKeyRow;
@@ -70,7 +87,7 @@ export async function assertRoomForKey(tx: Db, accountId: string, userId: string
   const [counted] = await tx
     .select({ active: count() })
     .from(apiKeys)
-    .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.userId, userId), isActive));
+    .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.userId, userId), ne(apiKeys.kind, 'usr'), isActive));
   if ((counted?.active ?? 0) >= maxActiveKeysPerUser) {
     throw new Refusal('CONFLICT', `A user has at most ${maxActiveKeysPerUser} active keys; revoke one first`);
   }
@@ -82,6 +99,55 @@ export async function findApiKey(tx: Db, accountId: string, id: string): Promise
     .from(apiKeys)
     .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.id, id)));
   return row;
+}
+
+/** The key, held until the transaction ends, and whether it can still be used. */
+export async function lockApiKey(
+  tx: Db,
+  accountId: string,
+  id: string,
+): Promise<{ row: ApiKeyRow; isActive: boolean } | undefined> {
+  const [found] = await tx
+    .select({ row: apiKeys, isActive: sql<boolean>`${isActive}` })
+    .from(apiKeys)
+    .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.id, id)))
+    .for('update');
+  return found;
+}
+
+/** Whether a key that can be used stands in place of this one already. */
+export async function hasSuccessor(tx: Db, accountId: string, id: string): Promise<boolean> {
+  const [row] = await tx
+    .select({ id: apiKeys.id })
+    .from(apiKeys)
+    .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.rotatedFrom, id), isActive))
+    .limit(1);
+  return row !== undefined;
+}
+
+export type KeyChanges = Partial<Pick<ApiKeyRow, 'name' | 'scopes' | 'allowedUsers' | 'expiresAt'>>;
+
+export async function updateApiKey(tx: Db, accountId: string, id: string, changes: KeyChanges): Promise<ApiKeyRow> {
+  const [row] = await tx
+    .update(apiKeys)
+    .set(changes)
+    .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.id, id)))
+    .returning();
+  if (row === undefined) throw notFound('Key');
+  return row;
+}
+
+/** Lets a key end after some seconds, unless it ends sooner by itself; 0: now. Answers when that is. */
+export async function endApiKeyIn(tx: Db, accountId: string, id: string, seconds: number): Promise<Date> {
+  const end = sql`now() + make_interval(secs => ${seconds}::int)`;
+  const [row] = await tx
+    .update(apiKeys)
+    .set(seconds === 0 ? { revokedAt: sql`now()` } : { expiresAt: sql`least(${apiKeys.expiresAt}, ${end})` })
+    .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.id, id)))
+    .returning({ revokedAt: apiKeys.revokedAt, expiresAt: apiKeys.expiresAt });
+  const at = row?.revokedAt ?? row?.expiresAt;
+  if (at == null) throw notFound('Key');
+  return at;
 }
 
 /** Index: api_keys_hash. */
@@ -123,7 +189,7 @@ export async function listKeysOfUser(tx: Db, accountId: string, userId: string):
   return tx
     .select()
     .from(apiKeys)
-    .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.userId, userId), ne(apiKeys.kind, 'url')))
+    .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.userId, userId), notInArray(apiKeys.kind, ['url', 'usr'])))
     .orderBy(desc(apiKeys.createdAt), desc(apiKeys.id))
     .limit(1000);
 }
@@ -142,6 +208,8 @@ export async function listApiKeys(
 ): Promise<{ rows: (ApiKeyRow & { username: string | null })[]; total: number }> {
   const wanted = and(
     eq(apiKeys.accountId, accountId),
+    // Delegated tokens have a list of their own.
+    ne(apiKeys.kind, 'usr'),
     filter.userId === undefined ? undefined : eq(apiKeys.userId, filter.userId),
     filter.serverId === undefined ? undefined : eq(apiKeys.serverId, filter.serverId),
   );
@@ -198,4 +266,44 @@ export async function touchApiKeys(tx: Db, accountId: string, ids: readonly stri
     .update(apiKeys)
     .set({ lastUsedAt: sql`now()` })
     .where(and(eq(apiKeys.accountId, accountId), inArray(apiKeys.id, [...ids])));
+}
+
+const mintedBy = (keyIds: readonly string[]) => inArray(sql`${apiKeys.delegation}->>'mintedBy'`, [...keyIds]);
+
+/** Revokes what these keys minted. Answers the ids. */
+export async function revokeTokensOf(tx: Db, accountId: string, keyIds: readonly string[]): Promise<string[]> {
+  if (keyIds.length === 0) return [];
+  const ended = await tx
+    .update(apiKeys)
+    .set({ revokedAt: sql`now()` })
+    .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.kind, 'usr'), mintedBy(keyIds), isNull(apiKeys.revokedAt)))
+    .returning({ id: apiKeys.id });
+  return ended.map(({ id }) => id);
+}
+
+/** What the key minted ends with it, at the latest then. Answers the ids. */
+export async function endTokensOf(tx: Db, accountId: string, keyId: string, at: Date): Promise<string[]> {
+  const touched = await tx
+    .update(apiKeys)
+    .set({ expiresAt: sql`least(${apiKeys.expiresAt}, ${at.toISOString()}::timestamptz)` })
+    .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.kind, 'usr'), mintedBy([keyId]), isNull(apiKeys.revokedAt)))
+    .returning({ id: apiKeys.id });
+  return touched.map(({ id }) => id);
+}
+
+/** Ends all that signs in as this user or was minted by its keys. Answers the ids. */
+export async function revokeKeysOfUser(
+  tx: Db,
+  accountId: string,
+  userId: string,
+): Promise<{ keyIds: string[]; tokenIds: string[] }> {
+  const own = and(eq(apiKeys.accountId, accountId), eq(apiKeys.userId, userId), isNull(apiKeys.revokedAt));
+  const ended = await tx
+    .update(apiKeys)
+    .set({ revokedAt: sql`now()` })
+    .where(own)
+    .returning({ id: apiKeys.id, kind: apiKeys.kind });
+  const keyIds = ended.filter(({ kind }) => kind !== 'usr').map(({ id }) => id);
+  const tokenIds = ended.filter(({ kind }) => kind === 'usr').map(({ id }) => id);
+  return { keyIds, tokenIds: [...tokenIds, ...(await revokeTokensOf(tx, accountId, keyIds))] };
 }

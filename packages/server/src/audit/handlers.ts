@@ -1,42 +1,60 @@
-// How people read the audit trail.
-import type { AuditEvent, Contract } from '@mcp-valet/shared';
-import type { Handler } from '../context.ts';
-import { closePage, openPage } from '../page.ts';
+// How people read the audit trail and check that it is whole. Checking reads every account, so it is the operator's alone.
+import type { Contract } from '@mcp-valet/shared';
+import { defaultAccountName, findAccount } from '../accounts/store.ts';
+import type { Ctx, Handler } from '../context.ts';
+import { checkpointsBefore } from '../db/checkpoints.ts';
+import { type Db, installationScope, withScope } from '../db/scope.ts';
+import { closePage, openPage, rowsToRead } from '../page.ts';
+import { Refusal } from '../refusal.ts';
 import { getUser } from '../users/store.ts';
-import { type AuditRow, listEvents } from './store.ts';
+import { shownCheckpoint } from './checkpoint.ts';
+import { shownEvent } from './shown.ts';
+import { listEvents } from './store.ts';
+import { verifyTrail } from './verify.ts';
 
 type Routes = Contract['audit'];
 
-const shown = (row: AuditRow): AuditEvent => ({
-  eventId: row.id,
-  seq: row.seq,
-  at: row.at.toISOString(),
-  actor: { keyId: row.actorKeyId, kind: row.actorKind, userId: row.actorUserId },
-  action: row.action,
-  userId: row.userId,
-  attemptedUser: row.attemptedUser,
-  target: row.target,
-  outcome: row.outcome,
-  reason: row.reason,
-  requestId: row.requestId,
-  details: row.details,
-});
-
 const list: Handler<Routes['list']> = async ({ query }, ctx) => {
   const { accountId } = ctx.principal;
-  const page = openPage('audit', ['sequence'], query);
-  const user = query.userId === undefined ? undefined : await getUser(ctx.db, accountId, query.userId);
+  const page = openPage('audit', ['sequence'], query, !ctx.isExport);
+  const idOf = async (ref: string | undefined) =>
+    ref === undefined ? undefined : (await getUser(ctx.db, accountId, ref)).id;
+  const { limit: _, offset: __, cursor: ___, from, to, ...wanted } = query;
   const filter = {
-    action: query.action,
-    userId: user?.id,
-    outcome: query.outcome,
-    requestId: query.requestId,
-    from: query.from === undefined ? undefined : new Date(query.from),
-    to: query.to === undefined ? undefined : new Date(query.to),
+    ...wanted,
+    userId: await idOf(query.userId),
+    actorUserId: await idOf(query.actorUserId),
+    from: from === undefined ? undefined : new Date(from),
+    to: to === undefined ? undefined : new Date(to),
   };
   const { rows: read, total } = await listEvents(ctx.db, accountId, filter, page);
   const { rows, facts } = closePage(page, read, total, (row) => [String(row.seq)]);
-  return { events: rows.map(shown), ...facts };
+  return { events: rows.map(shownEvent), ...facts };
 };
 
-export const auditHandlers = { list } satisfies { [M in keyof Routes]: Handler<Routes[M]> };
+async function assertOperator(ctx: Ctx): Promise<void> {
+  const own = await ctx.scoped((tx: Db) => findAccount(tx, ctx.principal.accountId));
+  if (own?.name === defaultAccountName) return;
+  throw new Refusal('FORBIDDEN', `Only an admin key of the account "${defaultAccountName}" may check the trail`, {
+    reason: 'not_operator',
+  });
+}
+
+const verify: Handler<Routes['verify']> = async (_, ctx) => {
+  await assertOperator(ctx);
+  return verifyTrail(ctx.parts);
+};
+
+const checkpoints: Handler<Routes['checkpoints']> = async ({ query }, ctx) => {
+  await assertOperator(ctx);
+  const page = openPage('checkpoints', ['sequence'], query);
+  const before = page.after === undefined ? undefined : Number(page.after[0]);
+  const offset = page.after === undefined ? page.offset : 0;
+  const { rows: read, total } = await withScope(ctx.parts.db, installationScope, (tx) =>
+    checkpointsBefore(tx, before, offset, rowsToRead(page)),
+  );
+  const { rows, facts } = closePage(page, read, total, (row) => [String(row.id)]);
+  return { checkpoints: rows.map(shownCheckpoint), ...facts };
+};
+
+export const auditHandlers = { list, verify, checkpoints } satisfies { [M in keyof Routes]: Handler<Routes[M]> };

@@ -37,12 +37,13 @@ export interface AuditEntry {
   details?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** Adds the event to the transaction; it stands or falls with it. */
-export async function recordEvent(tx: Db, entry: AuditEntry): Promise<void> {
+/** Adds the event to the transaction; it stands or falls with it. Answers its id. */
+export async function recordEvent(tx: Db, entry: AuditEntry): Promise<string> {
+  const id = newId('aud');
   const short = (text: string | undefined, maxLength = 256) =>
     text === undefined ? null : redactText(text, maxLength);
   await tx.insert(auditEvents).values({
-    id: newId('aud'),
+    id,
     accountId: entry.accountId,
     actorKeyId: entry.actor?.keyId ?? null,
     actorKind: entry.actor?.kind ?? null,
@@ -57,13 +58,19 @@ export async function recordEvent(tx: Db, entry: AuditEntry): Promise<void> {
     address: short(entry.address, 64),
     details: redactDetails(entry.details ?? {}),
   });
+  return id;
 }
 
 export interface Trail {
   /** Records what was refused or failed after sign-in. Call it after the rollback. Never throws. */
   refused(entry: AuditEntry): Promise<void>;
-  /** Records a refused sign-in under `_system`. Never throws. */
-  signInFailed(attempt: { address: string; requestId: string; reason: string }): Promise<void>;
+  /** Records a refused sign-in: under `_system`, or of a key that is known (revoked, expired, of a disabled user) in its account. Never throws. */
+  signInFailed(attempt: {
+    address: string;
+    requestId: string;
+    reason: string;
+    by?: { accountId: string; keyId: string; kind: string } | undefined;
+  }): Promise<void>;
   /** Writes the counts that are still open. */
   close(): Promise<void>;
 }
@@ -88,15 +95,15 @@ export function createTrail(options: { db: Database; log: Logger; now: () => num
   const writing = new Set<Promise<void>>();
 
   const write = (entry: AuditEntry): Promise<void> => {
-    const done = withScope(db, { account: entry.accountId, user: '*' }, (tx) => recordEvent(tx, entry)).catch(
-      (error: unknown) => {
-        const name = error instanceof Error ? error.name : typeof error;
-        log.error(
-          { requestId: entry.requestId, action: entry.action, outcome: entry.outcome, error: name },
-          'an audit event was lost',
-        );
-      },
-    );
+    const done = withScope(db, { account: entry.accountId, user: '*' }, async (tx) => {
+      await recordEvent(tx, entry);
+    }).catch((error: unknown) => {
+      const name = error instanceof Error ? error.name : typeof error;
+      log.error(
+        { requestId: entry.requestId, action: entry.action, outcome: entry.outcome, error: name },
+        'an audit event was lost',
+      );
+    });
     writing.add(done);
     void done.finally(() => writing.delete(done));
     return done;
@@ -139,17 +146,17 @@ export function createTrail(options: { db: Database; log: Logger; now: () => num
       if (admit(`${entry.accountId} ${entry.actor?.keyId ?? '-'} ${sourceOf(entry.address)}`, entry))
         await write(entry);
     },
-    async signInFailed({ address, requestId, reason }) {
+    async signInFailed({ address, requestId, reason, by }) {
       const entry: AuditEntry = {
-        accountId: systemAccount,
-        actor: null,
+        accountId: by?.accountId ?? systemAccount,
+        actor: by === undefined ? null : { keyId: by.keyId, kind: by.kind, userId: null },
         action: 'auth.sign_in',
         outcome: 'refused',
         reason,
         requestId,
         address,
       };
-      if (admit(`${systemAccount} ${sourceOf(address)}`, entry)) await write(entry);
+      if (admit(`${entry.accountId} ${by?.keyId ?? '-'} ${sourceOf(address)}`, entry)) await write(entry);
     },
     async close() {
       clearInterval(timer);

@@ -1,11 +1,13 @@
 // Reads the journal of calls. Writing is the journal's alone; arguments and results were never in it.
-import { and, count, desc, eq, getTableColumns, gte, lt, lte } from 'drizzle-orm';
-import { calls, users } from '../db/schema.ts';
+import type { CallRecord } from '@mcp-valet/shared';
+import { and, count, desc, eq, getTableColumns, gte, lt, lte, type SQL, sql } from 'drizzle-orm';
+import { apiKeys, calls, users } from '../db/schema.ts';
 import type { Db } from '../db/scope.ts';
 import type { Page } from '../page.ts';
-import { rowsToRead } from '../page.ts';
+import { maxTotal, rowsToRead } from '../page.ts';
 
-export type CallRow = typeof calls.$inferSelect;
+/** The name of a user who was deleted since is gone with it, and so is who minted a token that was deleted. */
+export type CallRow = typeof calls.$inferSelect & { username: string | null; mintedBy: string | null };
 
 export interface CallFilter {
   userId?: string | undefined;
@@ -13,38 +15,96 @@ export interface CallFilter {
   connectorId?: string | undefined;
   tool?: string | undefined;
   outcome?: NonNullable<CallRow['outcome']> | undefined;
+  actorKeyId?: string | undefined;
+  reason?: string | undefined;
+  requestId?: string | undefined;
   idempotencyKey?: string | undefined;
   from?: Date | undefined;
   to?: Date | undefined;
 }
 
-/** Newest first; the name of a user who was deleted since is gone with it. Indexes: calls_account_seq, calls_account_user. */
+const is = (column: Parameters<typeof eq>[0], value: string | undefined): SQL | undefined =>
+  value === undefined ? undefined : eq(column, value);
+
+const matches = (accountId: string, filter: CallFilter): SQL | undefined =>
+  and(
+    eq(calls.accountId, accountId),
+    is(calls.userId, filter.userId),
+    is(calls.serverId, filter.serverId),
+    is(calls.connectorId, filter.connectorId),
+    is(calls.tool, filter.tool),
+    is(calls.outcome, filter.outcome),
+    is(calls.actorKeyId, filter.actorKeyId),
+    is(calls.reason, filter.reason),
+    is(calls.requestId, filter.requestId),
+    is(calls.idempotencyKey, filter.idempotencyKey),
+    filter.from === undefined ? undefined : gte(calls.at, filter.from),
+    filter.to === undefined ? undefined : lte(calls.at, filter.to),
+  );
+
+/** Newest first, from before a place in the journal. Indexes: calls_account_seq, calls_account_user, calls_request. */
+export async function readCalls(
+  tx: Db,
+  accountId: string,
+  filter: CallFilter,
+  where: { before: number | undefined; limit: number; offset: number },
+): Promise<CallRow[]> {
+  const before = where.before === undefined ? undefined : lt(calls.seq, where.before);
+  return tx
+    .select({
+      ...getTableColumns(calls),
+      username: users.username,
+      mintedBy: sql<string | null>`${apiKeys.delegation}->>'mintedBy'`,
+    })
+    .from(calls)
+    .leftJoin(users, and(eq(users.accountId, calls.accountId), eq(users.id, calls.userId)))
+    .leftJoin(apiKeys, and(eq(apiKeys.accountId, calls.accountId), eq(apiKeys.id, calls.actorKeyId)))
+    .where(and(matches(accountId, filter), before))
+    .orderBy(desc(calls.seq))
+    .limit(where.limit)
+    .offset(where.offset);
+}
+
+/** Up to `maxTotal`. */
+export async function countCalls(tx: Db, accountId: string, filter: CallFilter): Promise<number> {
+  const some = tx.select({ one: sql`1` }).from(calls).where(matches(accountId, filter)).limit(maxTotal).as('some');
+  const [counted] = await tx.select({ total: count() }).from(some);
+  return counted?.total ?? 0;
+}
+
 export async function listCalls(
   tx: Db,
   accountId: string,
   filter: CallFilter,
   page: Page,
-): Promise<{ rows: (CallRow & { username: string | null })[]; total: number }> {
-  const wanted = and(
-    eq(calls.accountId, accountId),
-    filter.userId === undefined ? undefined : eq(calls.userId, filter.userId),
-    filter.serverId === undefined ? undefined : eq(calls.serverId, filter.serverId),
-    filter.connectorId === undefined ? undefined : eq(calls.connectorId, filter.connectorId),
-    filter.tool === undefined ? undefined : eq(calls.tool, filter.tool),
-    filter.outcome === undefined ? undefined : eq(calls.outcome, filter.outcome),
-    filter.idempotencyKey === undefined ? undefined : eq(calls.idempotencyKey, filter.idempotencyKey),
-    filter.from === undefined ? undefined : gte(calls.at, filter.from),
-    filter.to === undefined ? undefined : lte(calls.at, filter.to),
-  );
-  const after = page.after === undefined ? undefined : lt(calls.seq, Number(page.after[0]));
-  const rows = await tx
-    .select({ ...getTableColumns(calls), username: users.username })
-    .from(calls)
-    .leftJoin(users, and(eq(users.accountId, calls.accountId), eq(users.id, calls.userId)))
-    .where(and(wanted, after))
-    .orderBy(desc(calls.seq))
-    .limit(rowsToRead(page))
-    .offset(page.after === undefined ? page.offset : 0);
-  const [counted] = await tx.select({ total: count() }).from(calls).where(wanted);
-  return { rows, total: counted?.total ?? 0 };
+): Promise<{ rows: CallRow[]; total: number }> {
+  const before = page.after === undefined ? undefined : Number(page.after[0]);
+  const offset = page.after === undefined ? page.offset : 0;
+  const rows = await readCalls(tx, accountId, filter, { before, limit: rowsToRead(page), offset });
+  return { rows, total: page.isCounted ? await countCalls(tx, accountId, filter) : 0 };
 }
+
+/** A row as people see it. */
+export const shownCall = (row: CallRow): CallRecord => ({
+  callId: row.id,
+  at: row.at.toISOString(),
+  userId: row.userId,
+  username: row.username,
+  attemptedUser: row.attemptedUser,
+  actorKeyId: row.actorKeyId,
+  actorKind: row.actorKind,
+  mintedBy: row.mintedBy,
+  decision: row.outcome === 'refused' ? 'refused' : 'allowed',
+  serverId: row.serverId,
+  connectorId: row.connectorId,
+  tool: row.tool,
+  credentialId: row.credentialId,
+  argsDigest: row.argsDigest === null ? null : Buffer.from(row.argsDigest).toString('hex'),
+  outcome: row.outcome,
+  reason: row.reason,
+  upstreamStatus: row.upstreamStatus,
+  latencyMs: row.latencyMs,
+  lane: row.lane,
+  requestId: row.requestId,
+  idempotencyKey: row.idempotencyKey,
+});

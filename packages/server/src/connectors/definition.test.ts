@@ -7,6 +7,7 @@ const empty: Definition = {
   kind: 'mcp-http',
   oauth: null,
   allowShared: false,
+  requires: null,
   name: 'slack',
   description: null,
   category: [],
@@ -67,15 +68,21 @@ describe('inject', () => {
     ]);
   });
 
-  it.each(['{{TOKEN}}', '{{ TOKEN }}', 'a {{user.username}} b {{user.id}}', 'no placeholder', '{ }', '{{A.b-c}}'])(
-    'accepts the template %s',
-    (template) => {
-      expect(templateProblem(template)).toBeUndefined();
-    },
-  );
+  it.each([
+    '{{TOKEN}}',
+    '{{ TOKEN }}',
+    'a {{user.username}} b {{user.id}}',
+    'no placeholder',
+    '{ }',
+    '{{A.b-c}}',
+    '{{claims.sub}}',
+  ])('accepts the template %s', (template) => {
+    expect(templateProblem(template)).toBeUndefined();
+  });
 
   it.each([
-    '{{claims.sub}}',
+    '{{claims.}}',
+    '{{claims}}.sub}}',
     '{{user.email}}',
     '{{process.env.HOME}}',
     '{{env.HOME}}',

@@ -1,6 +1,6 @@
 // What a connector may be: its address, fixed headers and templates are checked here before they are stored. Pure: no I/O.
 // Refusals name the field and the rule, never a value: somebody may have put a secret where none belongs.
-import type { ConnectorKind, Inject, OAuthSettings } from '@mcp-valet/shared';
+import type { ConnectorKind, Inject, OAuthSettings, Requirement } from '@mcp-valet/shared';
 import { placeholder, secretName } from '@mcp-valet/shared';
 import type { ImportedFacts, KindConfig, OAuthConfig } from '../identity/records.ts';
 import { Refusal } from '../refusal.ts';
@@ -15,6 +15,7 @@ export interface Definition {
   config: KindConfig;
   oauth: OAuthConfig | null;
   allowShared: boolean;
+  requires: Requirement[] | null;
   inject: Inject | null;
   secretNames: string[];
   timeoutMs: number | null;
@@ -37,6 +38,7 @@ export interface SentFields {
   auth?: Record<string, Record<string, string>> | null | undefined;
   oauth?: OAuthSettings | null | undefined;
   allowShared?: boolean | undefined;
+  requires?: Requirement[] | null | undefined;
   inject?: Inject | null | undefined;
   secretNames?: string[] | undefined;
   timeoutMs?: number | null | undefined;
@@ -86,6 +88,7 @@ export function mergeDefinition(before: Definition, sent: SentFields, around: Su
     config: mergeConfig(before, sent, around, issues),
     oauth: sent.oauth === undefined ? before.oauth : mergeOAuth(before.oauth, sent.oauth, around, issues),
     allowShared: sent.allowShared ?? before.allowShared,
+    requires: sent.requires === undefined ? before.requires : sent.requires,
     inject: sent.inject === undefined ? before.inject : sent.inject,
     secretNames: [...new Set(sent.secretNames ?? before.secretNames)],
     timeoutMs: sent.timeoutMs === undefined ? before.timeoutMs : sent.timeoutMs,
@@ -93,6 +96,9 @@ export function mergeDefinition(before: Definition, sent: SentFields, around: Su
   };
   checkHeaders(after.config.headers ?? {}, issues);
   if (after.inject !== null) checkInject(after, after.inject, around, issues);
+  for (const [at, { connector }] of (sent.requires ?? []).entries())
+    if (connector !== undefined)
+      issues.push({ path: `requires.${at}.connector`, message: 'Belongs to requirements of servers' });
   for (const name of after.secretNames)
     if (name.startsWith('oauth.'))
       issues.push({ path: 'secretNames', message: 'Names beginning with oauth. are the gateway’s own' });
@@ -218,13 +224,13 @@ function checkInject({ kind, config }: Definition, inject: Inject, around: Surro
 /** Why a template is refused, or undefined. What looks like a placeholder must be one: a typing error would be sent upstream as text. */
 export function templateProblem(template: string): string | undefined {
   for (const [, name = ''] of template.matchAll(placeholder)) {
-    if (identity.has(name)) continue;
+    if (identity.has(name) || /^claims\../.test(name)) continue;
     if (/^(user|claims|env|process)\./.test(name))
-      return 'Knows {{SECRET_NAME}}, {{user.username}} and {{user.id}} only';
+      return 'Knows {{SECRET_NAME}}, {{user.username}}, {{user.id}} and {{claims.NAME}} only';
     if (!secretName.safeParse(name).success) return 'Names something that cannot be a secret';
   }
   const rest = template.replace(placeholder, '');
   return rest.includes('{{') || rest.includes('}}')
-    ? 'Has a placeholder that is not {{SECRET_NAME}}, {{user.username}} or {{user.id}}'
+    ? 'Has a placeholder that is not {{SECRET_NAME}}, {{user.username}}, {{user.id}} or {{claims.NAME}}'
     : undefined;
 }

@@ -1,10 +1,21 @@
 // Pure: puts a user's opened secrets into the slots that the connector declares. Templates are filled in one pass from declared names
 // and verified identity only; a value is never read as a template again, and nothing comes from the environment.
 import { type Inject, isIdentityName, isOAuthSecret, placeholder } from '@mcp-valet/shared';
+import { readClaim } from '../identity/principal.ts';
 
 export interface Identity {
   id: string;
   username: string;
+  /** What the caller's verified token says: never what it sent otherwise. Null: no token came. */
+  claims?: Readonly<Record<string, unknown>> | null | undefined;
+}
+
+/** A claim as text; undefined for what is not there, and for lists and objects, which have no one text. */
+export function claimText(user: Pick<Identity, 'claims'> | null, name: string): string | undefined {
+  const value = user?.claims ? readClaim(user.claims, name.slice('claims.'.length)) : undefined;
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+    ? String(value)
+    : undefined;
 }
 
 /** A template named something that is not there. Carries names only. */
@@ -24,6 +35,8 @@ function fill(template: string, secrets: Secrets, user: Identity | null): string
     if (isIdentityName(name)) {
       if (user !== null && name === 'user.id') return user.id;
       if (user !== null && name === 'user.username') return user.username;
+      const claim = name.startsWith('claims.') ? claimText(user, name) : undefined;
+      if (claim !== undefined) return claim;
       throw new InjectError(name);
     }
     const value = secrets.get(name);

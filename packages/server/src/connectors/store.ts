@@ -29,7 +29,7 @@ export async function lockConnector(tx: Db, accountId: string, id: string): Prom
 
 /** What a row says, in the form that changes are merged into. */
 export function definitionOf(row: ConnectorRow): Definition {
-  const { kind, name, description, category, allowShared, secretNames, timeoutMs, enabled } = row;
+  const { kind, name, description, category, allowShared, requires, secretNames, timeoutMs, enabled } = row;
   return {
     kind,
     name,
@@ -38,6 +38,7 @@ export function definitionOf(row: ConnectorRow): Definition {
     config: row.config,
     oauth: row.oauth as Definition['oauth'],
     allowShared,
+    requires,
     inject: row.inject,
     secretNames,
     timeoutMs,

@@ -27,6 +27,9 @@ describe('upstreamKey', () => {
       { sessionId: 's' },
       { sessionId: 's2' },
       { sessionId: '' },
+      { claims: 's' },
+      { claims: 'c' },
+      { claims: 's', sessionId: 's' },
     ];
     expect(upstreamKey({ ...parts })).toBe(upstreamKey(parts));
     expect(new Set(changes.map((change) => upstreamKey({ ...parts, ...change }))).size).toBe(changes.length);

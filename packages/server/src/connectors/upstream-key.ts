@@ -13,21 +13,43 @@ export interface UpstreamKeyParts {
   credentialVersion: number;
   /** The caller's session, where what is kept belongs to it alone. */
   sessionId?: string | undefined;
+  /** Digest of what the caller's token says, where the connector is told so: two tokens of one user may differ. */
+  claims?: string | undefined;
 }
 
 export function upstreamKey(parts: UpstreamKeyParts): UpstreamKey {
-  const { accountId, userId, connectorId, connectorVersion, credentialId, credentialVersion, sessionId } = parts;
+  const { accountId, userId, connectorId, connectorVersion, credentialId, credentialVersion, sessionId, claims } =
+    parts;
   // JSON keeps the parts apart whatever characters they hold.
   const key = [accountId, userId, connectorId, connectorVersion, credentialId, credentialVersion];
-  return JSON.stringify(sessionId === undefined ? key : [...key, sessionId]) as UpstreamKey;
+  if (sessionId !== undefined || claims !== undefined) key.push(sessionId ?? null);
+  if (claims !== undefined) key.push(claims);
+  return JSON.stringify(key) as UpstreamKey;
 }
 
 /** What a key names. */
 export function readUpstreamKey(key: UpstreamKey): UpstreamKeyParts {
-  const [accountId, userId, connectorId, connectorVersion, credentialId, credentialVersion, sessionId] = JSON.parse(
-    key,
-  ) as [string, string | null, string, number, string | null, number, string | undefined];
-  return { accountId, userId, connectorId, connectorVersion, credentialId, credentialVersion, sessionId };
+  const [accountId, userId, connectorId, connectorVersion, credentialId, credentialVersion, sessionId, claims] =
+    JSON.parse(key) as [
+      string,
+      string | null,
+      string,
+      number,
+      string | null,
+      number,
+      string | null | undefined,
+      string?,
+    ];
+  return {
+    accountId,
+    userId,
+    connectorId,
+    connectorVersion,
+    credentialId,
+    credentialVersion,
+    sessionId: sessionId ?? undefined,
+    claims,
+  };
 }
 
 /** Whether the key belongs to this caller session, and to this connector if one is named. */

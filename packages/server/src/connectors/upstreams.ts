@@ -32,6 +32,10 @@ export interface Upstreams {
   isRaw(upstream: Pick<Upstream, 'key' | 'connector'>): boolean;
   request(upstream: Upstream, request: UpstreamRequest): Promise<UpstreamResult>;
   list(kind: ListKind, source: ListSource, fresh?: boolean): Promise<UpstreamList>;
+  /** The list while it may be kept, without asking anybody; undefined where somebody would have to be asked. */
+  peekList(kind: ListKind, key: UpstreamKey): UpstreamList | undefined;
+  /** What a tools/call would throw before anything leaves, as far as that is known here. Sends nothing. */
+  check(upstream: Upstream, name: string, args: Record<string, unknown>): Promise<void>;
   /** Listens for changed lists and resources of an upstream, whichever era it speaks. A changed list is read anew by the next who asks. */
   watch(upstream: Upstream, uris: readonly string[], listener: (event: WatchEvent) => void): Watch;
   /** Lists kept under the keys that `matches` accepts are out of date. */
@@ -216,6 +220,13 @@ export function createUpstreams({ raw, sdk, stdio, rest }: Carriers): Upstreams 
         states.failed(source, error);
         throw error;
       }
+    },
+    peekList(kind, key) {
+      const list = lists.peek(kind, key);
+      return list !== undefined && performance.now() < list.readAt + list.ttlMs ? list : undefined;
+    },
+    async check(upstream, name, args) {
+      if (upstream.connector.kind === 'http') await rest.check(upstream, name, args);
     },
     connectorState(accountId, connectorId) {
       const key = states.lastKey(accountId, connectorId);

@@ -3,6 +3,7 @@ import type { Contract, Credential } from '@mcp-valet/shared';
 import { getConnector } from '../connectors/store.ts';
 import type { Ctx, Handler } from '../context.ts';
 import type { Db } from '../db/scope.ts';
+import { holdGroups } from '../groups/store.ts';
 import { managedUser } from '../identity/principal.ts';
 import { closePage, openPage } from '../page.ts';
 import { Refusal } from '../refusal.ts';
@@ -25,6 +26,7 @@ const shown = (row: CredentialRow & { username: string }, secretNames: string[])
   status: currentStatus(row, secretNames),
   isDefault: row.isDefault,
   shared: row.shared,
+  groupIds: row.groupIds,
   secretNames,
   ...(row.scopes !== null && { scopes: row.scopes }),
   ...(row.type === 'oauth2' && { tokenExpiresAt: row.tokenExpiresAt?.toISOString() ?? null }),
@@ -43,12 +45,21 @@ const withLink = (credential: Credential, link: ConnectLink): Credential => ({
   expiresAt: link.expiresAt.toISOString(),
 });
 
-/** Lending a credential to a whole account is the account's decision, not its owner's. */
-function checkShared(ctx: Ctx, shared: boolean | undefined): void {
-  if (shared === undefined || ctx.principal.mayActForUsers) return;
-  throw new Refusal('FORBIDDEN', 'Only an admin or an enterprise key may share a credential', {
-    reason: 'sharing_not_allowed',
-  });
+interface Sharing {
+  shared?: boolean | undefined;
+  groupIds?: readonly string[] | null | undefined;
+}
+
+/** Lending a credential to others of an account is the account's decision, not its owner's. */
+async function checkShared(ctx: Ctx, { shared, groupIds }: Sharing): Promise<void> {
+  if (shared === undefined && groupIds === undefined) return;
+  // Who is kept to some users must not lend to the others either: their calls would run with it.
+  if (!ctx.principal.mayActForUsers || ctx.principal.allowedUsers !== null) {
+    throw new Refusal('FORBIDDEN', 'Only an admin or an enterprise key for all users may share a credential', {
+      reason: 'sharing_not_allowed',
+    });
+  }
+  if (groupIds) await holdGroups(ctx.db, ctx.principal.accountId, groupIds);
 }
 
 function refuseField(path: string, message: string): never {
@@ -73,6 +84,8 @@ const deposited = ({ accessToken, refreshToken, expiresIn, scopes }: Tokens) => 
   subject: null,
 });
 
+const sharing = ({ shared, groupIds }: CredentialRow) => ({ shared, ...(groupIds !== null && { groups: groupIds }) });
+
 const told = (ctx: Ctx, row: CredentialRow, details: Record<string, unknown>) =>
   ctx.note({ target: row.id, userId: row.userId, details: { connector: row.connectorId, ...details } });
 
@@ -87,8 +100,9 @@ const create: Handler<Routes['create']> = async ({ body }, ctx) => {
   const isOAuth = body.authenticationType === 'oauth2';
   if (!isOAuth && body.tokens !== undefined) refuseField('tokens', 'Belongs to authenticationType oauth2');
   if (!isOAuth && body.redirectUri !== undefined) refuseField('redirectUri', 'Belongs to authenticationType oauth2');
+  if (body.groupIds && body.shared !== true) refuseField('groupIds', 'Needs shared: true');
   const user = await getNamedUser(ctx, ctx.db, body.userId);
-  checkShared(ctx, body.shared);
+  await checkShared(ctx, body);
   const connector = await getConnector(ctx.db, user.accountId, body.connectorId);
   if (isOAuth && connector.oauth === null) throw notOffered(connector.id);
   const fields = body.fields ?? {};
@@ -102,11 +116,12 @@ const create: Handler<Routes['create']> = async ({ body }, ctx) => {
     label: body.label,
     isDefault: body.isDefault,
     shared: body.shared,
+    groupIds: body.groupIds,
   });
   const { tokens } = body;
   const row = tokens === undefined ? made : await storeGrant(ctx.db, ctx.parts.vault, made, deposited(tokens));
   const how = isOAuth ? { by: tokens === undefined ? 'link' : 'tokens' } : {};
-  told(ctx, row, { type: row.type, names: Object.keys(fields), is_default: row.isDefault, shared: row.shared, ...how });
+  told(ctx, row, { type: row.type, names: Object.keys(fields), is_default: row.isDefault, ...sharing(row), ...how });
   changedOf(ctx, row, row.shared);
   const credential = await shownWithNames(ctx.db, { ...row, username: user.username });
   if (!isOAuth || tokens !== undefined) return credential;
@@ -156,7 +171,7 @@ const get: Handler<Routes['get']> = async ({ params }, ctx) =>
 const update: Handler<Routes['update']> = async ({ params, body }, ctx) => {
   ctx.note({ target: params.credentialId });
   const before = await getCredential(ctx.db, ctx.principal.accountId, params.credentialId);
-  checkShared(ctx, body.shared);
+  await checkShared(ctx, body);
   const { tokens } = body;
   if (tokens !== undefined && before.type !== 'oauth2')
     refuseField('tokens', 'Belongs to a credential with authenticationType oauth2');
@@ -164,7 +179,7 @@ const update: Handler<Routes['update']> = async ({ params, body }, ctx) => {
   const row = tokens === undefined ? changed : await storeGrant(ctx.db, ctx.parts.vault, changed, deposited(tokens));
   const how = {
     ...(tokens !== undefined && { by: 'tokens' }),
-    ...(body.shared !== undefined && { shared: row.shared }),
+    ...((body.shared !== undefined || body.groupIds !== undefined) && sharing(row)),
   };
   told(ctx, row, { names: Object.keys(body.fields ?? {}), is_default: row.isDefault, ...how });
   changedOf(ctx, row, row.shared || before.shared);

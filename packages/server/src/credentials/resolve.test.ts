@@ -14,12 +14,13 @@ const credential = (id: string, more: Partial<CredentialRecord> & { names?: stri
     type: 'secrets',
     status: 'valid',
     isDefault: false,
+    groupIds: null,
     secrets: (more.names ?? ['TOKEN']).map((name) => ({ name })),
     ...more,
   }) as unknown as CredentialRecord;
 
 function chosen(of: ConnectorRecord, own: CredentialRecord[], wish: CredentialWish = {}): string {
-  const choice = resolveCredential(of, own, [], wish);
+  const choice = resolveCredential(of, own, [], wish, []);
   return choice.kind === 'use' || choice.kind === 'reauth' ? `${choice.kind} ${choice.credential.id}` : choice.kind;
 }
 const needsToken = connector(['TOKEN']);
@@ -89,8 +90,10 @@ describe('a shared credential', () => {
     own: CredentialRecord[],
     shared: CredentialRecord[],
     wish: CredentialWish = {},
+    groups: string[] = [],
   ) => {
-    const choice = resolveCredential(of, own, shared, wish);
+    const ids = groups.map((id) => ({ id }));
+    const choice = resolveCredential(of, own, shared, wish, ids);
     return choice.kind === 'use' || choice.kind === 'reauth' ? `${choice.kind} ${choice.credential.id}` : choice.kind;
   };
 
@@ -120,6 +123,43 @@ describe('a shared credential', () => {
     const second = credential('t', { userId: 'third', shared: true });
     expect(with_(lending, [], [...lent, second])).toBe('missing');
     expect(with_(lending, [], [...lent, { ...second, isDefault: true }])).toBe('use t');
+  });
+
+  it('serves members of its groups only, before what the whole account shares', () => {
+    const ofSales = credential('g', { userId: 'other', shared: true, groupIds: ['sales', 'ops'] });
+    expect(with_(lending, [], [ofSales], {}, ['ops'])).toBe('use g');
+    expect(with_(lending, [], [ofSales], {}, ['support'])).toBe('missing');
+    expect(with_(lending, [], [ofSales], { argument: 'g' }, ['support'])).toBe('missing');
+    expect(with_(lending, [], [...lent, ofSales], {}, ['sales'])).toBe('use g');
+    expect(with_(lending, [], [...lent, ofSales], {}, [])).toBe('use s');
+    expect(with_(lending, [credential('a')], [ofSales], {}, ['sales'])).toBe('use a');
+    expect(with_(needsToken, [], [ofSales], {}, ['sales'])).toBe('missing');
+  });
+
+  it('is nobody’s when its groups are gone: no list of groups is not the whole account', () => {
+    const left = credential('g', { userId: 'other', shared: true, groupIds: [] });
+    expect(with_(lending, [], [left], {}, ['sales'])).toBe('missing');
+    const dead = credential('g', { userId: 'other', shared: true, groupIds: ['grp_gone'] });
+    expect(with_(lending, [], [dead], {}, ['sales'])).toBe('missing');
+  });
+
+  it('does not move on to the account’s when the group’s cannot be chosen or used', () => {
+    const ofSales = (id: string, more = {}) =>
+      credential(id, { userId: 'other', shared: true, groupIds: ['sales'], ...more });
+    expect(with_(lending, [], [...lent, ofSales('g'), ofSales('h')], {}, ['sales'])).toBe('missing');
+    expect(with_(lending, [], [...lent, ofSales('g', { status: 'reauth_required' })], {}, ['sales'])).toBe('reauth g');
+  });
+
+  it('says what made it this one', () => {
+    const by = (own: CredentialRecord[], shared: CredentialRecord[], wish: CredentialWish = {}) => {
+      const choice = resolveCredential(lending, own, shared, wish, [{ id: 'sales' }]);
+      return choice.kind === 'use' ? choice.by : choice.kind;
+    };
+    expect(by([credential('a')], lent)).toBe('only');
+    expect(by([credential('a', { isDefault: true }), credential('b')], lent)).toBe('default');
+    expect(by([credential('a')], lent, { header: 'a' })).toBe('argument');
+    expect(by([], lent)).toBe('shared');
+    expect(by([], [credential('g', { userId: 'other', shared: true, groupIds: ['sales'] })])).toBe('group');
   });
 
   it('does not make a connector that needs nothing run without one', () => {

@@ -26,6 +26,8 @@ export interface NewCredential {
   label?: string | null | undefined;
   isDefault?: boolean | undefined;
   shared?: boolean | undefined;
+  /** Shared with members of these only; null: with the whole account. They exist. */
+  groupIds?: readonly string[] | null | undefined;
 }
 
 /** As many as one request may set, and as many as a connector may name: each is opened on every call. */
@@ -58,10 +60,13 @@ export async function createCredential(tx: Db, vault: Vault, wanted: NewCredenti
     status: 'pending',
     isDefault,
     shared: wanted.shared ?? false,
+    groupIds: groupsOf(wanted.groupIds),
   });
   await sealFields(tx, vault, row, wanted.fields);
   return settle(tx, row, { isChange: false, isRenewed: true });
 }
+
+const groupsOf = (ids: readonly string[] | null | undefined): string[] | null => (ids ? [...new Set(ids)] : null);
 
 /** Tokens get in by a sign-in or as `tokens`, never as a field: their status, scopes and end would be somebody else's. */
 export function refuseReserved(fields: Readonly<Record<string, unknown>>): void {
@@ -206,6 +211,7 @@ export interface CredentialChanges {
   isDefault?: boolean | undefined;
   fields?: Readonly<Record<string, string>> | undefined;
   shared?: boolean | undefined;
+  groupIds?: readonly string[] | null | undefined;
 }
 
 /** Sets the named secrets and keeps the others. */
@@ -225,6 +231,7 @@ export async function updateCredential(
     ...(changes.label !== undefined && { label: changes.label }),
     ...(changes.isDefault !== undefined && { isDefault: changes.isDefault }),
     ...(changes.shared !== undefined && { shared: changes.shared }),
+    ...(changes.groupIds !== undefined && { groupIds: groupsOf(changes.groupIds) }),
   };
   if (Object.keys(set).length > 0) await tx.update(credentials).set(set).where(one(accountId, row.id));
   // A field beside an oauth2 grant does not bring the grant back.

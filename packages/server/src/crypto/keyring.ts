@@ -58,6 +58,8 @@ export interface Keyring {
   /** Seals short-lived state that travels through clients (cursors, request state) under the state key. `place` must be given again to open it. */
   sealState(value: Uint8Array, ...place: string[]): Buffer;
   openState(record: Uint8Array, ...place: string[]): Buffer;
+  /** Signs a checkpoint of the trail: HMAC-SHA-256 under the seal key, which is in no database row in the clear. */
+  signSeal(bytes: Uint8Array): Buffer;
   createDataKey(accountId: string, userId: string): Promise<DataKey>;
   openDataKey(row: DataKeyRow): Promise<Buffer>;
   health(): Promise<boolean>;
@@ -145,6 +147,7 @@ async function unlock(stored: StoredKeyring, provider: KeyProvider): Promise<Key
   const keyOf = (purpose: KeyPurpose) => keys.get(purpose) as { key: Buffer; version: number };
   const pepper: KeyObject = createSecretKey(keyOf('pepper').key);
   const digestKey: KeyObject = createSecretKey(keyOf('digest').key);
+  const sealKey: KeyObject = createSecretKey(keyOf('seal').key);
   const stateKey = keyOf('state').key;
   const digest = (label: string, ...parts: (string | Uint8Array)[]) =>
     createHmac('sha256', digestKey)
@@ -159,6 +162,7 @@ async function unlock(stored: StoredKeyring, provider: KeyProvider): Promise<Key
     sealState: (value, ...place) =>
       seal(stateKey, stateKeyId, value, encodeAad(['mcpv/state/1', installationId, ...place])),
     openState: (record, ...place) => open(stateKey, record, encodeAad(['mcpv/state/1', installationId, ...place])),
+    signSeal: (bytes) => createHmac('sha256', sealKey).update(bytes).digest(),
     createDataKey: async (accountId, userId) => {
       const idBytes = randomBytes(16);
       const id = idBytes.toString('hex');

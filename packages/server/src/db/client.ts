@@ -4,6 +4,7 @@ import { sql } from 'drizzle-orm';
 import { type ChangeLink, type ChangeListener, localChanges, postgresChanges } from './changes.ts';
 import type { Db, Driver } from './driver.ts';
 import { openPglite, parsePgliteUrl } from './pglite.ts';
+import { placeOf } from './place.ts';
 import { openPostgres } from './postgres.ts';
 
 export interface Changes {
@@ -17,6 +18,10 @@ export interface Changes {
 
 export interface Database {
   readonly kind: 'postgres' | 'pglite';
+  /** What is committed survives the end of the process. */
+  readonly isDurable: boolean;
+  /** Tells this database from a copy of it, as far as the engine cannot. */
+  readonly place: string;
   readonly changes: Changes;
   /** Whether the database answers within `timeoutMs`. Never throws. */
   ping(timeoutMs: number): Promise<boolean>;
@@ -46,13 +51,14 @@ export async function openDatabase(options: {
   migrateUrl?: string | undefined;
 }): Promise<Database> {
   const isPostgres = /^postgres(ql)?:\/\//.test(options.url);
-  const driver = isPostgres
-    ? openPostgres(options.url, options.migrateUrl)
-    : await openPglite(parsePgliteUrl(options.url));
+  const target = isPostgres ? undefined : parsePgliteUrl(options.url);
+  const driver = target === undefined ? openPostgres(options.url, options.migrateUrl) : await openPglite(target);
   const link = isPostgres ? postgresChanges(options.url) : localChanges();
   const pending = new WeakMap<Db, string[]>();
   const db: Database = {
     kind: isPostgres ? 'postgres' : 'pglite',
+    isDurable: isPostgres || target?.dir !== undefined,
+    place: placeOf(target),
     changes: {
       publish: async (tx, topic) => {
         const topics = pending.get(tx);

@@ -1,10 +1,11 @@
-// The statements that every call runs, as SQL functions: one round trip each, scope set inside (migrations 0002, 0003 and 0007).
+// The statements that every call runs, as SQL functions: one round trip each, scope set inside (migrations 0002, 0007 and 0009).
 // Only encodes and decodes; grouping, retries and what the states mean belong to `calls/` and `identity/`.
 import { type Database, internalsOf } from './client.ts';
+import type { Delegation, KeyKind } from './schema.ts';
 
 export interface FoundPrincipal {
   keyId: string;
-  kind: 'adm' | 'ent' | 'std' | 'url';
+  kind: KeyKind;
   accountId: string;
   keyName: string;
   /** The key's own user. */
@@ -16,6 +17,14 @@ export interface FoundPrincipal {
   /** By the database clock, negative when over; undefined: never expires. */
   remainingMs: number | undefined;
   revoked: boolean;
+  /** False: nobody of the account signs in. */
+  accountEnabled: boolean;
+  /** Null: not narrowed. */
+  scopes: readonly string[] | null;
+  /** Ids of the users whom it may name; null: all that its kind may. */
+  allowedUsers: readonly string[] | null;
+  /** Of a delegated token. */
+  delegation: Delegation | null;
 }
 
 /** The key with this hash, revoked and expired ones included (the caller tells them apart for the audit trail, never for the answer). */
@@ -40,6 +49,10 @@ export async function findPrincipal(db: Database, hash: Uint8Array): Promise<Fou
         : undefined,
     remainingMs: row.remaining_ms === null ? undefined : Number(row.remaining_ms),
     revoked: row.revoked === true,
+    accountEnabled: row.account_enabled === true,
+    scopes: (row.scopes as string[] | null) ?? null,
+    allowedUsers: (row.allowed_users as string[] | null) ?? null,
+    delegation: (row.delegation as Delegation | null) ?? null,
   };
 }
 
@@ -65,6 +78,7 @@ export interface CallIntent {
   accountId: string;
   userId?: string | undefined;
   actorKeyId?: string | undefined;
+  actorKind?: string | undefined;
   attemptedUser?: string | undefined;
   serverId?: string | undefined;
   connectorId?: string | undefined;
@@ -100,6 +114,7 @@ export async function beginCalls(db: Database, intents: readonly CallIntent[]): 
       id: intent.id,
       user_id: intent.userId,
       actor_key_id: intent.actorKeyId,
+      actor_kind: intent.actorKind,
       attempted_user: intent.attemptedUser,
       server_id: intent.serverId,
       connector_id: intent.connectorId,

@@ -59,6 +59,8 @@ function driverOver(pg: PGlite, lock: DirectoryLock | undefined): PgliteDriver {
 
   /** `fn` does not start when its turn comes too late: the caller has its answer then. */
   async function inTurn<T>(fn: (isLost: () => boolean) => Promise<T>): Promise<T> {
+    // Before the deadline is armed: nobody would hear it.
+    if (pg.closed) throw new DatabaseUnavailable('CONNECTION_ENDED');
     let lost = false;
     let timer: NodeJS.Timeout | undefined;
     const deadline = new Promise<never>((_, reject) => {
@@ -67,7 +69,6 @@ function driverOver(pg: PGlite, lock: DirectoryLock | undefined): PgliteDriver {
         reject(new DatabaseUnavailable('DEADLINE'));
       }, deadlineMs);
     });
-    if (pg.closed) throw new DatabaseUnavailable('CONNECTION_ENDED');
     const work = fn(() => lost);
     work.catch(() => undefined);
     try {

@@ -53,6 +53,9 @@ export const keyring = pgTable(
 export const accounts = pgTable('accounts', {
   id: text('id').primaryKey(),
   name: text('name').notNull().unique(),
+  enabled: boolean('enabled').notNull().default(true),
+  /** Calls per user and minute; null: the gateway's own. */
+  callsPerMinute: integer('calls_per_minute'),
   createdAt: createdAt(),
 });
 
@@ -68,6 +71,12 @@ export const users = pgTable(
     enabled: boolean('enabled').notNull().default(true),
     mcpAllowed: text('mcp_allowed').array().notNull().default(sql`'{}'`),
     mcpBlocked: text('mcp_blocked').array().notNull().default(sql`'{}'`),
+    /** Rules of the user's own that go down to actions. */
+    permissions: jsonb('permissions').$type<Permission[]>().notNull().default([]),
+    /** User tokens issued before this are refused. */
+    tokensNotBefore: at('tokens_not_before'),
+    /** When the user was off-boarded first. */
+    offboardedAt: at('offboarded_at'),
     createdAt: createdAt(),
     updatedAt: updatedAt(),
   },
@@ -92,6 +101,8 @@ export const servers = pgTable(
     /** Large results of REST connectors are given out whole. */
     fullResults: boolean('full_results').notNull().default(false),
     restrictions: jsonb('restrictions').$type<Record<string, unknown>>(),
+    /** Scopes and claims that tools demand; null: none. */
+    requires: jsonb('requires').$type<Requirement[]>(),
     /** The user who owns the server: the creator key's user, or the one named at creation. */
     ownerUserId: text('owner_user_id').references(() => users.id, { onDelete: 'set null' }),
     /** Whether an adm or ent key made it: only then may its URL tokens name users. */
@@ -103,13 +114,36 @@ export const servers = pgTable(
   (t) => [unique('servers_name').on(t.accountId, t.name), check('servers_account', sql`account_id <> ''`)],
 );
 
+/** Rules as stored; the contract gives them their form. */
+export interface Permission {
+  connector: string;
+  mode: 'allow' | 'block';
+  actions: string[];
+}
+export interface Requirement {
+  connector?: string | undefined;
+  actions: string[];
+  scopes?: string[] | undefined;
+  claims?: { claim: string; oneOf: (string | number | boolean)[] }[] | undefined;
+  message?: string | undefined;
+}
+export type KeyKind = 'adm' | 'ent' | 'std' | 'url' | 'usr';
+
+/** What a delegated token may: `null` is "all that its user may". */
+export interface Delegation {
+  servers: string[] | null;
+  permissions: Permission[] | null;
+  maxCalls: number | null;
+  mintedBy: string;
+}
+
 /** Every bearer token we issue, the tokens of server URLs included. The text is never stored, only its keyed hash. */
 export const apiKeys = pgTable(
   'api_keys',
   {
     id: text('id').primaryKey(),
     accountId: accountId(),
-    kind: text('kind').$type<'adm' | 'ent' | 'std' | 'url'>().notNull(),
+    kind: text('kind').$type<KeyKind>().notNull(),
     name: text('name').notNull(),
     hash: bytea('hash').notNull(),
     pepperVersion: integer('pepper_version').notNull(),
@@ -122,13 +156,25 @@ export const apiKeys = pgTable(
     expiresAt: at('expires_at'),
     revokedAt: at('revoked_at'),
     lastUsedAt: at('last_used_at'),
+    /** Null: not narrowed. Of a delegated token: the tools' scopes that it holds. */
+    scopes: text('scopes').array(),
+    /** Ids of the users whom the key may name; null: all that its kind may. */
+    allowedUsers: text('allowed_users').array(),
+    rotatedFrom: text('rotated_from'),
+    /** Of a delegated token: where it may call and how often, and which key minted it. */
+    delegation: jsonb('delegation').$type<Delegation>(),
+    /** Calls made of `delegation.maxCalls`. */
+    callsUsed: integer('calls_used').notNull().default(0),
   },
   (t) => [
     uniqueIndex('api_keys_hash').on(t.hash),
     index('api_keys_user').on(t.accountId, t.userId),
     index('api_keys_server').on(t.serverId),
     check('api_keys_account', sql`account_id <> ''`),
-    check('api_keys_owner', sql`(kind <> 'std' or user_id is not null) and ((kind = 'url') = (server_id is not null))`),
+    check(
+      'api_keys_owner',
+      sql`(kind not in ('std', 'usr') or user_id is not null) and ((kind = 'url') = (server_id is not null)) and ((kind = 'usr') = (delegation is not null))`,
+    ),
   ],
 );
 
@@ -147,6 +193,7 @@ export const connectors = pgTable(
     /** How users sign in with OAuth 2.0; null: they do not. The client's secret is in `oauth_clients`. */
     oauth: jsonb('oauth').$type<Record<string, unknown>>(),
     allowShared: boolean('allow_shared').notNull().default(false),
+    requires: jsonb('requires').$type<Requirement[]>(),
     secretNames: text('secret_names').array().notNull().default(sql`'{}'`),
     timeoutMs: integer('timeout_ms'),
     enabled: boolean('enabled').notNull().default(true),
@@ -173,6 +220,8 @@ export const credentials = pgTable(
     isDefault: boolean('is_default').notNull().default(false),
     /** Others of the account may use it where the connector allows that. */
     shared: boolean('shared').notNull().default(false),
+    /** Shared with members of these groups only; null: with everybody of the account. */
+    groupIds: text('group_ids').array(),
     /** Grows with every change of a secret; part of every upstream cache key. */
     version: integer('version').notNull().default(1),
     /** Of oauth2: what was granted, to whom at the provider, and until when the access token lives. */
@@ -256,6 +305,7 @@ export const calls = pgTable(
     leaseUntil: at('lease_until').notNull(),
     userId: text('user_id'),
     actorKeyId: text('actor_key_id'),
+    actorKind: text('actor_kind'),
     /** The user text as the caller sent it, when one was named. */
     attemptedUser: text('attempted_user'),
     serverId: text('server_id'),
@@ -279,6 +329,9 @@ export const calls = pgTable(
     index('calls_account_seq').on(t.accountId, t.seq),
     index('calls_account_user').on(t.accountId, t.userId, t.seq),
     index('calls_open').on(t.leaseUntil).where(sql`outcome is null`),
+    index('calls_request').on(t.requestId),
+    index('calls_xid').on(t.xid),
+    index('calls_outcome_xid').on(t.outcomeXid).where(sql`outcome_xid is not null`),
     check('calls_account', sql`account_id <> ''`),
   ],
 );
@@ -336,5 +389,14 @@ export const auditEvents = pgTable(
     address: text('address'),
     details: jsonb('details').$type<Record<string, unknown>>().notNull().default({}),
   },
-  (t) => [index('audit_account_seq').on(t.accountId, t.seq), check('audit_account', sql`account_id <> ''`)],
+  (t) => [
+    index('audit_account_seq').on(t.accountId, t.seq),
+    index('audit_account_user').on(t.accountId, t.userId, t.seq),
+    index('audit_account_actor').on(t.accountId, t.actorUserId, t.seq).where(sql`actor_user_id is not null`),
+    index('audit_account_key').on(t.accountId, t.actorKeyId, t.seq).where(sql`actor_key_id is not null`),
+    index('audit_account_action').on(t.accountId, t.action, t.seq),
+    index('audit_request').on(t.requestId).where(sql`request_id is not null`),
+    index('audit_xid').on(t.xid),
+    check('audit_account', sql`account_id <> ''`),
+  ],
 );

@@ -12,6 +12,7 @@ import {
   limits,
   type Noun,
   type RouteDefinition,
+  type RouteId,
   type RouteInput,
   type RouteReply,
   routes,
@@ -21,10 +22,12 @@ import { type AuditEntry, recordEvent } from '../audit/record.ts';
 import type { AuditNote, Ctx, Handler, Parts, Topic } from '../context.ts';
 import { type Db, withScope } from '../db/scope.ts';
 import { identifyRequest } from '../identity/identify.ts';
-import { managedUser, type Principal } from '../identity/principal.ts';
+import { managedUser, mayUse, type Principal } from '../identity/principal.ts';
+import { assertNotNarrowed } from '../narrowed.ts';
 import { limitHeaders } from '../rate-limits/take.ts';
 import { Refusal } from '../refusal.ts';
 import { otherUser } from '../users/store.ts';
+import { type LinesPage, linesPerPage, sendLines, wantsLines } from './ndjson.ts';
 import { installJsonParser, readIdempotencyKey, readInput, readNamedUser, withRedirectHeader } from './read-request.ts';
 import { claimOf, claimOrReplay, keepReply } from './replay.ts';
 import { asRefusal, replyError } from './reply-error.ts';
@@ -53,12 +56,16 @@ interface Signed {
   namedUser: string | undefined;
   /** What the handler said about the event, also when it then refused. */
   note: AuditNote;
+  /** The handler has written the event itself, beside its change. */
+  isRecorded?: boolean;
 }
 
 interface Answer {
   status: number;
   body: unknown;
   isReplay: boolean;
+  /** Names of what the first reply showed once and this one does not. */
+  leftOut?: string;
 }
 
 type AnyHandler = Handler<RouteDefinition>;
@@ -81,7 +88,7 @@ export function bindContract(app: FastifyInstance, parts: Parts, handlers: Handl
       const [noun = '', method = ''] = id.split('.');
       const handler = table[noun]?.[method];
       if (handler === undefined) throw new Error(`no handler for ${id}`);
-      const bound = new BoundRoute(parts, route, handler, options.checkReplies === true);
+      const bound = new BoundRoute(parts, id, route, handler, options.checkReplies === true);
       scope.route({
         method: route.method,
         url: route.path.replace(/\{(\w+)\}/g, ':$1'),
@@ -99,13 +106,15 @@ export function bindContract(app: FastifyInstance, parts: Parts, handlers: Handl
 
 class BoundRoute {
   readonly #parts: Parts;
+  readonly #id: RouteId;
   readonly #route: RouteDefinition;
   readonly #handler: AnyHandler;
   readonly #checkReplies: boolean;
   readonly #signed = new WeakMap<FastifyRequest, Signed>();
 
-  constructor(parts: Parts, route: RouteDefinition, handler: AnyHandler, checkReplies: boolean) {
+  constructor(parts: Parts, id: RouteId, route: RouteDefinition, handler: AnyHandler, checkReplies: boolean) {
     this.#parts = parts;
+    this.#id = id;
     this.#route = route;
     this.#handler = handler;
     this.#checkReplies = checkReplies;
@@ -121,6 +130,7 @@ class BoundRoute {
     if (this.#isPublic) return;
     void reply.header('cache-control', 'no-store');
     const principal = await this.#identify(request);
+    this.#parts.epoch.promise(reply);
     const signed: Signed = { principal, namedUser: undefined, note: {} };
     this.#signed.set(request, signed);
     void reply.headers(limitHeaders(await this.#parts.limits.management(principal)));
@@ -134,15 +144,17 @@ class BoundRoute {
     } catch (error) {
       const refusal = asRefusal(error);
       if (refusal !== undefined && (refusal.status === 401 || refusal.status === 403)) {
-        await this.#parts.trail.signInFailed({ address: request.ip, requestId: request.id, reason: refusal.reason });
+        const { reason, by } = refusal;
+        await this.#parts.trail.signInFailed({ address: request.ip, requestId: request.id, reason, by });
       }
       throw error;
     }
   }
 
-  #assertAccess({ kind }: Principal): void {
-    if (this.#route.access.some((allowed) => allowed === kind)) return;
-    throw new Refusal('FORBIDDEN', `This needs ${whoMay(this.#route)}`, { reason: 'kind_not_allowed' });
+  #assertAccess(principal: Principal): void {
+    if (!mayUse(this.#route, principal.kind))
+      throw new Refusal('FORBIDDEN', `This needs ${whoMay(this.#route)}`, { reason: 'kind_not_allowed' });
+    assertNotNarrowed(principal, this.#id, this.#route);
   }
 
   async answer(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
@@ -152,8 +164,11 @@ class BoundRoute {
     }
     const signed = this.#signed.get(request);
     if (signed === undefined) throw new Error('a handler was reached without sign-in');
-    const { status, body, isReplay } = await this.#run(request, signed);
+    if (this.#route.ndjson === true && wantsLines(request.headers.accept))
+      return sendLines(reply, (cursor) => this.#readLines(request, signed, cursor));
+    const { status, body, isReplay, leftOut } = await this.#run(request, signed);
     if (isReplay) void reply.header(headers.replayed, 'true');
+    if (leftOut) void reply.header(headers.leftOut, leftOut);
     return reply.code(status).send(body);
   }
 
@@ -173,18 +188,21 @@ class BoundRoute {
       // Nothing to claim: such a route reads, or may be sent twice without harm.
       const { ctx, topics } = this.#context(request, signed, undefined);
       const body = await this.#handle(input, ctx);
-      if (route.audit !== null || topics.size > 0) await ctx.scoped((tx) => this.#finish(tx, event(), topics));
+      const last = signed.isRecorded ? undefined : event();
+      if (last !== undefined || topics.size > 0) await ctx.scoped((tx) => this.#finish(tx, last, topics));
       return { status: route.status, body, isReplay: false };
     }
-    const { keyring } = this.#parts;
+    const { keyring, epoch } = this.#parts;
+    const claimUnder = (usedKey: string) =>
+      claimOf(keyring, { route, key: usedKey, input, principal: signed.principal, namedUser: signed.namedUser });
+    if (key !== undefined && route.idempotent !== true)
+      await epoch.refuseForeign(request.headers[headers.idempotencyEpoch], () => claimUnder(key));
     await this.#handler.prepare?.(input, { parts: this.#parts, principal: signed.principal });
     return this.#transaction(signed.principal, async (tx) => {
-      const claim =
-        key === undefined
-          ? undefined
-          : claimOf(keyring, { route, key, input, principal: signed.principal, namedUser: signed.namedUser });
+      const claim = key === undefined ? undefined : claimUnder(key);
       const stored = claim && (await claimOrReplay(tx, keyring, claim));
-      if (stored !== undefined) return { status: stored.status, body: stored.reply, isReplay: true };
+      if (stored !== undefined)
+        return { status: stored.status, body: stored.reply, isReplay: true, leftOut: stored.leftOut };
       const { ctx, topics } = this.#context(request, signed, tx);
       const body = await this.#handle(input, ctx);
       if (claim !== undefined) await keepReply(tx, keyring, claim, route, body);
@@ -193,16 +211,35 @@ class BoundRoute {
     });
   }
 
+  /** One page of a list that is asked for whole. The credential is looked at again before each: a key that ends, ends this too. */
+  async #readLines(request: FastifyRequest, signed: Signed, cursor: string | undefined): Promise<LinesPage> {
+    if (cursor !== undefined) await this.#identify(request);
+    const input = readInput(this.#route, request);
+    const { offset: _, ...rest } = input.query as Record<string, unknown>;
+    const query = { ...(cursor === undefined ? input.query : { ...rest, cursor }), limit: linesPerPage };
+    const body = await this.#transaction(signed.principal, (tx) =>
+      this.#handle({ ...input, query } as unknown as typeof input, this.#context(request, signed, tx, true).ctx),
+    );
+    const { nextCursor, [this.#route.items ?? '']: items } = body as Record<string, unknown>;
+    return { items: items as unknown[], nextCursor: nextCursor as string | null };
+  }
+
   #transaction<T>(principal: Principal, fn: (tx: Db) => Promise<T>): Promise<T> {
     return withScope(this.#parts.db, { account: principal.accountId, user: managedUser(principal) }, fn);
   }
 
-  #context(request: FastifyRequest, signed: Signed, tx: Db | undefined): { ctx: Ctx; topics: Set<Topic> } {
+  #context(
+    request: FastifyRequest,
+    signed: Signed,
+    tx: Db | undefined,
+    isExport = false,
+  ): { ctx: Ctx; topics: Set<Topic> } {
     const topics = new Set<Topic>();
     const ctx: Ctx = {
       parts: this.#parts,
       principal: signed.principal,
       namedUser: signed.namedUser,
+      isExport,
       requestId: request.id,
       get db(): Db {
         if (tx === undefined) throw new Error('a route declared plain has no transaction: use scoped');
@@ -215,6 +252,16 @@ class BoundRoute {
       },
       note: (more) => void Object.assign(signed.note, more),
       changed: (topic) => void topics.add(topic),
+      record: async (own, action) => {
+        if (tx !== undefined) throw new Error('this route has a transaction: its event is written with it');
+        const event = this.#eventOf(request, signed, 'ok');
+        if (event === undefined) throw new Error('a route without an audit action records nothing');
+        const id = await recordEvent(own, action === undefined ? event : { ...event, action });
+        await this.#finish(own, undefined, topics);
+        topics.clear();
+        signed.isRecorded = true;
+        return id;
+      },
     };
     return { ctx, topics };
   }

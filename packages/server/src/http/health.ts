@@ -5,7 +5,7 @@ import { listConnectors } from '../connectors/store.ts';
 import type { Handler, Parts } from '../context.ts';
 import { openPage } from '../page.ts';
 import { Refusal } from '../refusal.ts';
-import { getOwnUser } from '../users/store.ts';
+import { findOwnUser } from '../users/store.ts';
 import type { PublicHandler } from './bind-contract.ts';
 
 type Routes = Contract['system'];
@@ -78,18 +78,21 @@ const me: Handler<Routes['me']> = async (_input, ctx) => {
   const { parts, principal } = ctx;
   const account = await findAccount(ctx.db, principal.accountId);
   if (account === undefined) throw new Error('a signed-in key has no account');
-  const user = await getOwnUser(ctx.db, principal);
-  const left = async (policy: 'user' | 'user-lists') => {
-    const { limit, windowSeconds, remaining } = await parts.limits.peek(policy, principal.accountId, user.id);
+  // A key that is kept to other users than `default` speaks for nobody until it names one.
+  const user = await findOwnUser(ctx.db, principal);
+  const left = async (userId: string, policy: 'user' | 'user-lists') => {
+    const { limit, windowSeconds, remaining } = await parts.limits.peek(policy, account, userId);
     return { limit, windowSeconds, remaining };
   };
   return {
     keyId: principal.keyId,
     kind: principal.kind,
     account: { accountId: account.id, name: account.name },
-    effectiveUser: { userId: user.id, username: user.username },
+    effectiveUser: user === undefined ? null : { userId: user.id, username: user.username },
     mayActForUsers: principal.mayActForUsers,
+    scopes: principal.proof?.scopes.slice() ?? principal.scopes?.slice() ?? null,
     expiresAt: principal.expiresAt?.toISOString() ?? null,
-    limits: { calls: await left('user'), lists: await left('user-lists') },
+    limits:
+      user === undefined ? null : { calls: await left(user.id, 'user'), lists: await left(user.id, 'user-lists') },
   };
 };

@@ -26,6 +26,7 @@ import {
 } from '@mcp-valet/shared';
 import * as z from 'zod';
 import { version } from '../version.ts';
+import { sharedHeaders, sharedParameters } from './openapi-headers.ts';
 import { mcpPaths } from './openapi-mcp.ts';
 
 type Schema = RouteDefinition['reply'];
@@ -120,7 +121,7 @@ function parametersOf(route: RouteDefinition, convert: Convert): Json[] {
   if (route.access.includes('public')) return own;
   const shared = [
     'RequestId',
-    ...(route.method === 'POST' ? ['IdempotencyKey'] : []),
+    ...(route.method === 'POST' ? ['IdempotencyKey', 'IdempotencyEpoch'] : []),
     ...(route.path === '/api/servers' || route.plane === 'call' ? ['User'] : []),
   ];
   return [...own, ...shared.map((name) => ref('parameters', name))];
@@ -132,7 +133,14 @@ function isOptional(schema: Schema): boolean {
 
 function responsesOf(route: RouteDefinition, convert: Convert): Json {
   const isPublic = route.access.includes('public');
-  const codes = [...new Set([...(isPublic ? (['INTERNAL_ERROR'] as const) : commonErrors), ...route.errors])];
+  const isKeyed = route.errors.includes('IDEMPOTENCY_IN_PROGRESS');
+  const codes = [
+    ...new Set([
+      ...(isPublic ? (['INTERNAL_ERROR'] as const) : commonErrors),
+      ...route.errors,
+      ...(isKeyed ? (['OUTCOME_UNKNOWN', 'ANSWER_NOT_KEPT'] as const) : []),
+    ]),
+  ];
   const errors = [...groupByStatus(codes)].map(([status, list]) => [
     String(status),
     {
@@ -154,9 +162,18 @@ function responsesOf(route: RouteDefinition, convert: Convert): Json {
           RateLimit: ref('headers', 'RateLimit'),
           'RateLimit-Policy': ref('headers', 'RateLimitPolicy'),
         }),
+        ...(!isPublic && { [headers.idempotency]: ref('headers', 'Idempotency') }),
         ...(route.method === 'POST' && { [headers.replayed]: ref('headers', 'Replayed') }),
+        ...(route.oneTime && { [headers.leftOut]: ref('headers', 'LeftOut') }),
       },
-      content: { 'application/json': { schema: convert(route.reply) } },
+      content: {
+        'application/json': { schema: convert(route.reply) },
+        ...(route.ndjson && {
+          'application/x-ndjson': {
+            schema: { type: 'string', description: 'Every entry of the list, a JSON object per line' },
+          },
+        }),
+      },
     },
     ...Object.fromEntries(errors),
   };
@@ -191,47 +208,6 @@ function operationOf(id: string, route: RouteDefinition, convert: Convert): Json
     responses: responsesOf(route, convert),
   };
 }
-
-const text = { type: 'string' };
-
-const sharedHeaders = {
-  RequestId: { description: 'Id of this request; sent back when the caller chose one', schema: text },
-  ShouldRetry: {
-    description: 'Whether the same request may succeed later',
-    schema: { type: 'string', enum: ['true', 'false'] },
-  },
-  RetryAfter: { description: 'Seconds to wait before the next attempt', schema: { type: 'integer' } },
-  RateLimit: { description: 'What is left of the limit: `"policy";r=remaining;t=seconds`', schema: text },
-  RateLimitPolicy: { description: 'The limit: `"policy";q=quota;w=seconds`', schema: text },
-  Replayed: {
-    description: '`true` when this is the stored reply of an earlier request with the same Idempotency-Key',
-    schema: text,
-  },
-};
-
-const sharedParameters = {
-  RequestId: {
-    name: headers.requestId,
-    in: 'header',
-    required: false,
-    description: 'Chosen id of this request',
-    schema: { ...text, pattern: '^[A-Za-z0-9._-]{1,64}$' },
-  },
-  IdempotencyKey: {
-    name: 'Idempotency-Key',
-    in: 'header',
-    required: false,
-    description: 'The same key sent again within 24 hours answers with the first reply instead of acting twice',
-    schema: { ...text, pattern: '^[\\x21-\\x7e]{1,255}$' },
-  },
-  User: {
-    name: headers.user,
-    in: 'header',
-    required: false,
-    description: 'Username or `usr_` id of the user to act for',
-    schema: { ...text, maxLength: 128 },
-  },
-};
 
 export function createOpenApi(facts: { version: string; url: string }): Json {
   const { convert, components } = schemaConverter();

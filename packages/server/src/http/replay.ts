@@ -30,7 +30,8 @@ export function claimOf(keyring: Keyring, { route, principal, key, input, namedU
   const scope = `${route.method} ${route.path}`;
   return {
     accountId: principal.accountId,
-    userId: managed === '*' ? '_account' : managed,
+    // A key that is kept to some users stores under one of them: the scope that it works in sees no other rows.
+    userId: managed === '*' ? '_account' : (managed.split(' ')[0] as string),
     scope,
     key,
     fingerprint: keyring.digest('management', scope, asked),
@@ -40,12 +41,18 @@ export function claimOf(keyring: Keyring, { route, principal, key, input, namedU
 const placeOf = (claim: ManagementClaim) =>
   ['management', claim.accountId, claim.userId, claim.scope, claim.key] as const;
 
+/** What is stored. `leftOut`: what the first reply showed once, so that a client can tell that it is gone from that it never was. */
+interface KeptReply {
+  reply: unknown;
+  leftOut: string[];
+}
+
 /** The stored reply, or undefined when this request is the first under its key and now holds it. */
 export async function claimOrReplay(
   tx: Db,
   keyring: Keyring,
   claim: ManagementClaim,
-): Promise<{ status: number; reply: unknown } | undefined> {
+): Promise<{ status: number; reply: unknown; leftOut: string } | undefined> {
   const stored: StoredAnswer | undefined = await takeClaim(tx, claim);
   if (stored === undefined) return undefined;
   if (stored.answer === null) {
@@ -55,7 +62,8 @@ export async function claimOrReplay(
     );
   }
   const bytes = keyring.openState(stored.answer, ...placeOf(claim));
-  return { status: stored.status, reply: JSON.parse(bytes.toString('utf8')) };
+  const { reply, leftOut } = JSON.parse(bytes.toString('utf8')) as KeptReply;
+  return { status: stored.status, reply, leftOut: leftOut.join(', ') };
 }
 
 /** Keeps the reply for a repetition, in the transaction of what it tells about. */
@@ -66,7 +74,10 @@ export async function keepReply(
   route: RouteDefinition,
   reply: unknown,
 ): Promise<void> {
-  const bytes = Buffer.from(JSON.stringify(withoutOneTime(route, reply)), 'utf8');
+  const shown = Object(reply) as Record<string, unknown>;
+  const leftOut = (route.oneTime ?? []).filter((name) => typeof shown[name] === 'string');
+  const kept: KeptReply = { reply: withoutOneTime(route, reply), leftOut };
+  const bytes = Buffer.from(JSON.stringify(kept), 'utf8');
   const sealed = bytes.length <= limits.storedAnswerBytes ? keyring.sealState(bytes, ...placeOf(claim)) : null;
   await keepAnswer(tx, claim, { status: route.status, sealed });
 }

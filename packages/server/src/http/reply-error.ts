@@ -7,7 +7,7 @@ import { type Dialect, type ErrorCode, errorBody, errorTable, headers } from '@m
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { DatabaseError, DatabaseUnavailable } from '../db/errors.ts';
-import { limitHeaders, type Permit } from '../rate-limits/take.ts';
+import { limitHeaders } from '../rate-limits/take.ts';
 import { Refusal } from '../refusal.ts';
 
 declare module 'fastify' {
@@ -98,7 +98,7 @@ function exhausted(
   const { policy, limit, windowSeconds } = details ?? {};
   if (typeof policy !== 'string' || typeof limit !== 'number' || typeof windowSeconds !== 'number') return {};
   return limitHeaders({
-    policy: policy as Permit['policy'],
+    policy,
     limit,
     windowSeconds,
     remaining: 0,

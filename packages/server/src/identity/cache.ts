@@ -4,14 +4,17 @@
 
 /**
  * What caches are told about. `key:*` ends principals, `user:*` a user's rows and credentials, `server:*` a server,
- * `connectors:*` the account's connectors.
+ * `connectors:*` the account's connectors, `groups:*` its groups and who is in them, `limits:*` its limits, `issuers:*` all issuers.
  */
 export type Topic =
   | `key:${string}`
   | `user:${string}`
   | `server:${string}`
   | `connectors:${string}`
-  | `account:${string}`;
+  | `account:${string}`
+  | `groups:${string}`
+  | `limits:${string}`
+  | 'issuers:*';
 
 export interface CacheOptions {
   ttlMs: number;

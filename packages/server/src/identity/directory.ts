@@ -3,16 +3,38 @@
 import { performance } from 'node:perf_hooks';
 import { injectOf, neededSecrets, oauthSecrets, type Restrictions } from '@mcp-valet/shared';
 import type { Database } from '../db/client.ts';
+import { findIssuers, findServerAccount } from '../db/find-issuer.ts';
 import { type FoundPrincipal, findPrincipal } from '../db/hot-path.ts';
-import { scopedQuery } from '../db/scope.ts';
+import { installationScope, scopedQuery } from '../db/scope.ts';
 import { Cache, Changes, type Topic } from './cache.ts';
-import type { ConnectorRecord, CredentialRecord, KindConfig, ServerRecord, UserRecord } from './records.ts';
+import type {
+  AccountRecord,
+  ConnectorRecord,
+  CredentialRecord,
+  GroupRecord,
+  IssuerRecord,
+  KindConfig,
+  LimitRecord,
+  ServerRecord,
+  UserRecord,
+} from './records.ts';
 
 export interface Directory {
   principal(hash: Uint8Array): Promise<FoundPrincipal | undefined>;
   server(accountId: string, serverId: string): Promise<ServerRecord | undefined>;
   /** By username or `usr_` id. */
   user(accountId: string, ref: string): Promise<UserRecord | undefined>;
+  account(accountId: string): Promise<AccountRecord | undefined>;
+  /** The account's own limits and quotas. */
+  limits(accountId: string): Promise<readonly LimitRecord[]>;
+  /** Issuers of this exact `iss`, in every account that knows them; disabled ones included. */
+  issuers(iss: string): Promise<readonly IssuerRecord[]>;
+  /** Enabled issuers and session verifiers of the account. */
+  issuersOf(accountId: string): Promise<readonly IssuerRecord[]>;
+  /** The account, where the installation has only one. */
+  onlyAccount(): Promise<string | undefined>;
+  /** Whose account a server's URL belongs to. */
+  accountOfServer(serverId: string): Promise<{ accountId: string; accountEnabled: boolean } | undefined>;
   /** All connectors of the account, by id; disabled ones included. */
   connectors(accountId: string): Promise<ReadonlyMap<string, ConnectorRecord>>;
   credentials(accountId: string, userId: string): Promise<readonly CredentialRecord[]>;
@@ -26,16 +48,26 @@ export interface Directory {
 const ttlMs = 5_000;
 
 const serverSql = `select id, account_id as "accountId", name, custom_instructions as "customInstructions", mode, connectors, prefix, sessions,
-  on_unknown_user as "onUnknownUser", rate_limit as "rateLimit", full_results as "fullResults", restrictions, acts_for_users as "actsForUsers", version
+  on_unknown_user as "onUnknownUser", rate_limit as "rateLimit", full_results as "fullResults", restrictions, requires, acts_for_users as "actsForUsers", version
   from servers where account_id = $1 and id = $2`;
-const userSql = `select id, account_id as "accountId", username, enabled, mcp_allowed as allowed, mcp_blocked as blocked
-  from users where account_id = $1 and (username = $2 or id = $2)`;
+const userSql = `select u.id, u.account_id as "accountId", u.username, u.enabled, u.mcp_allowed as allowed, u.mcp_blocked as blocked, u.permissions,
+  (extract(epoch from u.tokens_not_before) * 1000)::float8 as not_before_ms,
+  (select coalesce(json_agg(json_build_object('id', g.id, 'name', g.name, 'allowed', g.allowed, 'blocked', g.blocked, 'permissions', g.permissions)
+     order by g.id collate "C"), '[]') from group_members m join groups g on g.account_id = m.account_id and g.id = m.group_id
+   where m.account_id = u.account_id and m.user_id = u.id)::text as groups
+  from users u where u.account_id = $1 and (u.username = $2 or u.id = $2)`;
+const limitsSql = `select id, user_id as "userId", group_id as "groupId", server_id as "serverId", connector_id as "connectorId", action, max,
+  window_seconds as "windowSeconds", shared from limit_rules where account_id = $1 order by id collate "C"`;
+const onlyAccountSql = `select id from accounts limit 2`;
+const accountSql = `select id, enabled, calls_per_minute as "callsPerMinute" from accounts where id = $1`;
+const issuersOfSql = `select i.id, i.account_id as "accountId", a.enabled as "accountEnabled", i.name, i.type, i.issuer, i.config, i.secret, i.enabled
+  from issuers i join accounts a on a.id = i.account_id where i.account_id = $1 and i.enabled order by i.id collate "C"`;
 const connectorsSql = `select id, account_id as "accountId", name, description, category, kind, config, inject, oauth,
-  allow_shared as "allowShared", secret_names as "secretNames",
+  allow_shared as "allowShared", requires, secret_names as "secretNames",
   timeout_ms as "timeoutMs", enabled, version from connectors where account_id = $1 order by id collate "C"`;
 // One row per credential, its secrets and the data keys that open them beside it.
 const credentialsSelect = `select c.id, c.account_id as "accountId", c.user_id as "userId", c.connector_id as "connectorId", c.type, c.label, c.status,
-  c.is_default as "isDefault", c.shared, c.scopes, c.last_error as "lastError", c.version,
+  c.is_default as "isDefault", c.shared, c.group_ids as "groupIds", c.scopes, c.last_error as "lastError", c.version,
   (extract(epoch from c.token_expires_at) * 1000)::float8 as token_expires_ms, (extract(epoch from c.created_at) * 1000)::float8 as created_ms,
   (extract(epoch from c.updated_at) * 1000)::float8 as updated_ms,
   coalesce(json_agg(json_build_object('name', s.name, 'version', s.version, 'sealed', encode(s.sealed, 'base64'), 'dataKeyId', k.id,
@@ -57,6 +89,10 @@ interface CredentialRow extends Omit<CredentialRecord, 'secrets' | 'createdAt' |
   created_ms: number;
   updated_ms: number;
   secrets: string;
+}
+interface UserRow extends Omit<UserRecord, 'groups' | 'tokensNotBefore'> {
+  groups: string;
+  not_before_ms: number | null;
 }
 interface SecretJson {
   name: string;
@@ -82,6 +118,12 @@ function toConnector({ config, ...row }: ConnectorRow): ConnectorRecord {
     requiredSecrets: [...new Set(row.oauth === null ? needed : [...needed, oauthSecrets.access])],
   };
 }
+
+const toUser = ({ groups, not_before_ms, ...row }: UserRow): UserRecord => ({
+  ...row,
+  groups: JSON.parse(groups) as GroupRecord[],
+  tokensNotBefore: not_before_ms === null ? null : new Date(not_before_ms),
+});
 
 function toCredential({ created_ms, updated_ms, token_expires_ms, secrets, ...row }: CredentialRow): CredentialRecord {
   return {
@@ -111,6 +153,15 @@ export function createDirectory(db: Database): Directory {
   const connectors = new Cache<ReadonlyMap<string, ConnectorRecord>>(changes, options(1_000));
   const credentials = new Cache<readonly CredentialRecord[]>(changes, options(10_000));
   const shared = new Cache<readonly CredentialRecord[]>(changes, options(1_000));
+  const accounts = new Cache<AccountRecord | undefined>(changes, options(1_000));
+  const limits = new Cache<readonly LimitRecord[]>(changes, options(1_000));
+  const issuers = new Cache<readonly IssuerRecord[]>(changes, options(1_000));
+  const issuersOf = new Cache<readonly IssuerRecord[]>(changes, options(1_000));
+  const onlyAccounts = new Cache<string | null>(changes, options(1));
+  const serverAccounts = new Cache<{ accountId: string; accountEnabled: boolean } | undefined>(
+    changes,
+    options(10_000),
+  );
   const listeners: ((topic: string) => void)[] = [];
   const everything: Topic = 'account:*';
   const unsubscribe = db.changes.subscribe((topic) => {
@@ -129,7 +180,10 @@ export function createDirectory(db: Database): Directory {
             ? [everything]
             : [
                 everything,
+                `account:${found.accountId}`,
                 `key:${found.keyId}`,
+                // A delegated token ends with the key that minted it.
+                ...(found.delegation ? ([`key:${found.delegation.mintedBy}`] as const) : []),
                 ...(found.user ? ([`user:${found.user.id}`] as const) : []),
                 ...(found.server ? ([`server:${found.server.id}`] as const) : []),
                 ...(found.server?.owner ? ([`user:${found.server.owner.id}`] as const) : []),
@@ -154,10 +208,49 @@ export function createDirectory(db: Database): Directory {
       users.get(
         `${accountId} ${ref}`,
         async () => {
-          const [row] = await scopedQuery<UserRecord>(db, whole(accountId), userSql, [accountId, ref]);
-          return row;
+          const [row] = await scopedQuery<UserRow>(db, whole(accountId), userSql, [accountId, ref]);
+          return row && toUser(row);
         },
-        (found) => [everything, ...(found ? ([`user:${found.id}`] as const) : [])],
+        (found) => [everything, `groups:${accountId}`, ...(found ? ([`user:${found.id}`] as const) : [])],
+      ),
+    account: (accountId) =>
+      accounts.get(
+        accountId,
+        async () => (await scopedQuery<AccountRecord>(db, whole(accountId), accountSql, [accountId]))[0],
+        () => [everything, `account:${accountId}`],
+      ),
+    limits: (accountId) =>
+      limits.get(
+        accountId,
+        () => scopedQuery<LimitRecord>(db, whole(accountId), limitsSql, [accountId]),
+        () => [everything, `limits:${accountId}`],
+      ),
+    issuers: (iss) =>
+      issuers.get(
+        iss,
+        () => findIssuers(db, iss),
+        (found) => [everything, 'issuers:*', ...found.map(({ accountId }) => `account:${accountId}` as const)],
+      ),
+    onlyAccount: async () =>
+      (await onlyAccounts.get(
+        '',
+        async () => {
+          const rows = await scopedQuery<{ id: string }>(db, installationScope, onlyAccountSql);
+          return rows.length === 1 ? (rows[0]?.id ?? null) : null;
+        },
+        () => [everything],
+      )) ?? undefined,
+    issuersOf: (accountId) =>
+      issuersOf.get(
+        accountId,
+        () => scopedQuery<IssuerRecord>(db, whole(accountId), issuersOfSql, [accountId]),
+        () => [everything, 'issuers:*', `account:${accountId}`],
+      ),
+    accountOfServer: (serverId) =>
+      serverAccounts.get(
+        serverId,
+        () => findServerAccount(db, serverId),
+        (found) => [everything, `server:${serverId}`, ...(found ? ([`account:${found.accountId}`] as const) : [])],
       ),
     connectors: (accountId) =>
       connectors.get(

@@ -13,6 +13,9 @@ const userOf = (id: string, username: string, enabled = true): UserRecord => ({
   enabled,
   allowed: [],
   blocked: [],
+  permissions: [],
+  groups: [],
+  tokensNotBefore: null,
 });
 const users = [userOf('usr_d', 'default'), userOf('usr_a', 'alice'), userOf('usr_b', 'bob', false)];
 const directory = {
@@ -28,6 +31,10 @@ const principal = (more: Partial<Principal>): Principal => ({
   serverId: null,
   mayActForUsers: false,
   expiresAt: null,
+  scopes: null,
+  allowedUsers: null,
+  delegation: null,
+  proof: null,
   ...more,
 });
 const enterprise = principal({ kind: 'ent', userId: null, mayActForUsers: true });
@@ -50,6 +57,73 @@ describe('nobody named', () => {
     await expect(resolve(principal({ userId: 'usr_b' }), {})).rejects.toMatchObject({
       code: 'USER_DISABLED',
       status: 403,
+    });
+  });
+});
+
+describe('a user token beside a key', () => {
+  const proof = {
+    issuerId: 'iss',
+    subject: 's',
+    tokenId: null,
+    userId: 'usr_a',
+    claims: {},
+    scopes: [],
+    expiresAt: null,
+  };
+  const both = { ...enterprise, proof };
+
+  it('says whose call it is, and a name beside it can only agree', async () => {
+    for (const sources of [{}, { header: 'alice' }, { body: 'usr_a' }, { header: 'usr_a', body: 'alice' }])
+      expect(await resolve(both, sources)).toMatchObject({ record: { username: 'alice' }, fallback: null });
+    for (const name of ['default', 'bob', 'nobody', ''])
+      for (const sources of [{ header: name }, { body: name }])
+        await expect(resolve(both, sources, { onUnknownUser: 'fallback' })).rejects.toMatchObject({
+          code: 'FORBIDDEN',
+          reason: 'override_not_allowed',
+        });
+  });
+
+  it('of another user than the key is of is refused', async () => {
+    const own = principal({ userId: 'usr_d' });
+    await expect(resolve({ ...own, proof }, {})).rejects.toMatchObject({ reason: 'override_not_allowed' });
+    expect(await resolve({ ...principal({}), proof }, {})).toMatchObject({ record: { username: 'alice' } });
+  });
+});
+
+describe('a key that is kept to some users', () => {
+  const narrow = { ...enterprise, allowedUsers: ['usr_a', 'usr_b'] };
+
+  it('acts for those on its list and for nobody else, default included', async () => {
+    expect(await resolve(narrow, { header: 'alice' })).toMatchObject({ record: { username: 'alice' } });
+    for (const sources of [{}, { header: 'default' }])
+      await expect(resolve(narrow, sources)).rejects.toMatchObject({ code: 'FORBIDDEN', reason: 'user_not_on_key' });
+    await expect(resolve(narrow, { header: 'nobody' }, { onUnknownUser: 'fallback' })).rejects.toMatchObject({
+      reason: 'user_not_on_key',
+    });
+    await expect(resolve({ ...enterprise, allowedUsers: [] }, { header: 'alice' })).rejects.toMatchObject({
+      reason: 'user_not_on_key',
+    });
+  });
+
+  it('says of unknown and disabled users what every key says', async () => {
+    await expect(resolve(narrow, { header: 'nobody' })).rejects.toMatchObject({ code: 'USER_NOT_FOUND' });
+    await expect(resolve(narrow, { header: 'bob' })).rejects.toMatchObject({ code: 'USER_DISABLED' });
+  });
+
+  it('is kept to them by a user token too', async () => {
+    const proof = {
+      issuerId: 'iss',
+      subject: 's',
+      tokenId: null,
+      userId: 'usr_d',
+      claims: {},
+      scopes: [],
+      expiresAt: null,
+    };
+    await expect(resolve({ ...narrow, proof }, {})).rejects.toMatchObject({ reason: 'user_not_on_key' });
+    expect(await resolve({ ...narrow, proof: { ...proof, userId: 'usr_a' } }, {})).toMatchObject({
+      record: { username: 'alice' },
     });
   });
 });

@@ -5,14 +5,26 @@ import { mintToken } from '../crypto/token.ts';
 import type { FoundPrincipal } from '../db/hot-path.ts';
 import { Refusal } from '../refusal.ts';
 import type { Directory } from './directory.ts';
-import { type IdentityParts, identifyRequest } from './identify.ts';
+import { type IdentityParts, identifyRequest, unauthorized } from './identify.ts';
 
 const hashToken = (token: string): Buffer => createHash('sha256').update(token).digest();
 const alice = { id: 'usr_1', username: 'alice', enabled: true };
 
+const jwt = 'eyJ.x.y';
+const proof = {
+  issuerId: 'iss_1',
+  subject: 's',
+  tokenId: null,
+  userId: 'usr_9',
+  claims: {},
+  scopes: ['a'],
+  expiresAt: new Date(Date.now() + 60_000),
+};
+
 function parts(known: Record<string, Partial<FoundPrincipal>>) {
   const rows = new Map(Object.entries(known).map(([token, row]) => [hashToken(token).toString('hex'), row]));
   const asked: string[] = [];
+  const proved: [string, unknown][] = [];
   const directory = {
     principal: async (hash: Uint8Array) => {
       const hex = Buffer.from(hash).toString('hex');
@@ -27,13 +39,30 @@ function parts(known: Record<string, Partial<FoundPrincipal>>) {
         server: undefined,
         remainingMs: undefined,
         revoked: false,
+        accountEnabled: true,
+        scopes: null,
+        allowedUsers: null,
+        delegation: null,
       };
       return row && ({ ...base, ...row } as FoundPrincipal);
     },
   } as Partial<Directory> as Directory;
   return {
     asked,
-    identity: { directory, keyring: { hashToken }, keyUse: { note: () => undefined } } satisfies IdentityParts,
+    proved,
+    identity: {
+      directory,
+      keyring: { hashToken },
+      keyUse: { note: () => undefined },
+      userTokens: {
+        knows: async (token) => token === jwt,
+        prove: async (token, place) => {
+          proved.push([token, place]);
+          if (token !== jwt) throw unauthorized('user_token_unknown');
+          return { accountId: 'acc', proof };
+        },
+      },
+    } satisfies IdentityParts,
   };
 }
 
@@ -70,6 +99,10 @@ describe('a good credential', () => {
       serverId: null,
       mayActForUsers: false,
       expiresAt: null,
+      scopes: null,
+      allowedUsers: null,
+      delegation: null,
+      proof: null,
     });
   });
 
@@ -88,7 +121,7 @@ describe('a good credential', () => {
     });
     expect(await identifyRequest(request(bearer(ent)), identity)).toMatchObject({ mayActForUsers: true, userId: null });
     expect(await identifyRequest(request(bearer(std)), identity)).toMatchObject({ mayActForUsers: true, kind: 'adm' });
-    expect(await identifyRequest(request(), identity, url)).toMatchObject({
+    expect(await identifyRequest(request(), identity, { pathToken: url })).toMatchObject({
       mayActForUsers: true,
       serverId: 'srv',
       userId: null,
@@ -97,7 +130,7 @@ describe('a good credential', () => {
 
   it("is its server owner's on a token URL that may not act for users", async () => {
     const { identity } = parts({ [url]: { kind: 'url', user: undefined, server: serverOf(false, alice) } });
-    expect(await identifyRequest(request(), identity, url)).toMatchObject({
+    expect(await identifyRequest(request(), identity, { pathToken: url })).toMatchObject({
       mayActForUsers: false,
       userId: 'usr_1',
       serverId: 'srv',
@@ -124,6 +157,7 @@ describe('a bad credential', () => {
     ['revoked', { revoked: true }, 'revoked_token'],
     ['expired', { remainingMs: -1 }, 'expired_token'],
     ['expiring now', { remainingMs: 0 }, 'expired_token'],
+    ['of a disabled account', { accountEnabled: false }, 'account_disabled'],
   ];
   it.each(cases)('is refused with the one answer when %s', async (_, row, reason) => {
     const { identity } = parts(row === undefined ? {} : { [std]: row });
@@ -161,7 +195,7 @@ describe('a bad credential', () => {
 
   it('is refused when it is longer than any key, or holds what no key holds', async () => {
     const { identity, asked } = parts({});
-    for (const token of ['a'.repeat(513), 'a b', 'a\tb', 'ä'.repeat(40)]) {
+    for (const token of ['a'.repeat(8_193), 'a b', 'a\tb', 'ä'.repeat(40)]) {
       expect((await refusal(identifyRequest(request(bearer(token)), identity))).reason).toBe('malformed_token');
     }
     expect(asked).toEqual([]);
@@ -205,14 +239,63 @@ describe('two identities', () => {
 
   it('are refused: a token in the path beside an Authorization header, even the same', async () => {
     const { identity } = parts({ [url]: { kind: 'url', server: serverOf(false, alice) } });
-    const error = await refusal(identifyRequest(request(bearer(url)), identity, url));
+    const error = await refusal(identifyRequest(request(bearer(url)), identity, { pathToken: url }));
     expect(error).toMatchObject({ code: 'INVALID_REQUEST', reason: 'two_identities' });
   });
 
-  it('are not ignored: a user token that nobody can verify yet', async () => {
+  it('are refused: a user token as bearer and in its header, even the same', async () => {
+    const { identity } = parts({});
+    const error = await refusal(identifyRequest(request(bearer(jwt), ['x-alloy-user-token', jwt]), identity));
+    expect(error).toMatchObject({ code: 'INVALID_REQUEST', reason: 'two_identities' });
+  });
+
+  it('are not ignored: a bad user token beside a good key', async () => {
     const { identity } = parts({ [ent]: { kind: 'ent', user: undefined } });
-    const error = await refusal(identifyRequest(request(bearer(ent), ['x-alloy-user-token', 'a.b.c']), identity));
-    expect(error).toMatchObject({ code: 'UNAUTHORIZED', reason: 'user_token_unverifiable' });
+    for (const [token, reason] of [
+      ['a.b.c', 'user_token_unknown'],
+      ['', 'malformed_token'],
+      ['a'.repeat(8_193), 'malformed_token'],
+    ] as const) {
+      const error = await refusal(identifyRequest(request(bearer(ent), ['x-alloy-user-token', token]), identity));
+      expect(error).toMatchObject({ code: 'UNAUTHORIZED', reason });
+    }
+  });
+});
+
+describe('a user token', () => {
+  it('alone is a principal of its own, as bearer or in its header, without a look at the keys', async () => {
+    const { identity, asked, proved } = parts({});
+    const sent = [request(bearer(jwt)), request(['x-alloy-user-token', jwt])];
+    for (const one of sent) {
+      expect(await identifyRequest(one, identity, { serverId: 'srv' })).toMatchObject({
+        kind: 'jwt',
+        accountId: 'acc',
+        keyId: 'iss_1',
+        userId: 'usr_9',
+        mayActForUsers: false,
+        scopes: null,
+        expiresAt: proof.expiresAt,
+        proof,
+      });
+    }
+    expect(asked).toEqual([]);
+    expect(proved).toEqual([
+      [jwt, { accountId: undefined, serverId: 'srv' }],
+      [jwt, { accountId: undefined, serverId: 'srv' }],
+    ]);
+  });
+
+  it('beside a key is checked for the account of the key, and ends what the key would outlive', async () => {
+    const { identity, proved } = parts({ [ent]: { kind: 'ent', user: undefined, remainingMs: 3_600_000 } });
+    const principal = await identifyRequest(request(bearer(ent), ['x-alloy-user-token', jwt]), identity);
+    expect(principal).toMatchObject({ kind: 'ent', keyId: 'key_1', proof, expiresAt: proof.expiresAt });
+    expect(proved).toEqual([[jwt, { accountId: 'acc', serverId: undefined }]]);
+  });
+
+  it('never stands in a path', async () => {
+    const { identity, proved } = parts({});
+    expect((await refusal(identifyRequest(request(), identity, { pathToken: jwt }))).code).toBe('UNAUTHORIZED');
+    expect(proved).toEqual([]);
   });
 });
 
@@ -224,10 +307,13 @@ describe('a path', () => {
       [std]: {},
     });
     for (const token of [ent, std]) {
-      const error = await refusal(identifyRequest(request(), identity, token));
+      const error = await refusal(identifyRequest(request(), identity, { pathToken: token }));
       expect(error).toMatchObject({ code: 'UNAUTHORIZED', reason: 'token_in_wrong_place' });
     }
-    for (const work of [identifyRequest(request(), identity, url), identifyRequest(request(bearer(url)), identity)]) {
+    for (const work of [
+      identifyRequest(request(), identity, { pathToken: url }),
+      identifyRequest(request(bearer(url)), identity),
+    ]) {
       expect(await work).toMatchObject({ kind: 'url', serverId: 'srv' });
     }
   });

@@ -1,9 +1,9 @@
 // Who may manage whose rows, and which key may mint which.
 import type { KeyKind } from '@mcp-valet/shared';
 import { describe, expect, it } from 'vitest';
-import { managedUser, mayMint, type Principal } from './principal.ts';
+import { managedUser, mayMint, type Principal, type PrincipalKind } from './principal.ts';
 
-const of = (kind: KeyKind, userId: string | null): Principal => ({
+const of = (kind: PrincipalKind, userId: string | null): Principal => ({
   kind,
   accountId: 'acc',
   keyId: 'key',
@@ -11,6 +11,10 @@ const of = (kind: KeyKind, userId: string | null): Principal => ({
   serverId: null,
   mayActForUsers: false,
   expiresAt: null,
+  scopes: null,
+  allowedUsers: null,
+  delegation: null,
+  proof: null,
 });
 
 describe('managedUser', () => {
@@ -22,11 +26,11 @@ describe('managedUser', () => {
   });
 
   it('is the own user for every other kind, and never everybody', () => {
-    for (const kind of ['std', 'url'] as const) {
+    for (const kind of ['std', 'url', 'usr', 'jwt'] as const) {
       expect(managedUser(of(kind, 'usr_1'))).toBe('usr_1');
       expect(() => managedUser(of(kind, null))).toThrow();
     }
-    expect(() => managedUser(of('jwt' as KeyKind, 'usr_1'))).toThrow('unknown key kind');
+    expect(() => managedUser(of('new' as KeyKind, 'usr_1'))).toThrow('unknown key kind');
   });
 });
 

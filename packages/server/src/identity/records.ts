@@ -1,6 +1,7 @@
 // What the call plane knows about the things of an account: read-only snapshots, as the directory caches them. Types only.
-import type { ConnectorKind, Inject, OAuthSettings, Restrictions } from '@mcp-valet/shared';
+import type { ConnectorKind, Inject, OAuthSettings, Permission, Requirement, Restrictions } from '@mcp-valet/shared';
 import type { SealedSecret } from '../credentials/vault.ts';
+import type { FoundIssuer } from '../db/find-issuer.ts';
 
 export interface UserRecord {
   id: string;
@@ -9,6 +10,45 @@ export interface UserRecord {
   enabled: boolean;
   allowed: readonly string[];
   blocked: readonly string[];
+  /** Rules of the user's own that go down to actions. */
+  permissions: readonly Permission[];
+  /** The groups it is in, by id. */
+  groups: readonly GroupRecord[];
+  /** User tokens issued before this moment are refused. */
+  tokensNotBefore: Date | null;
+}
+
+/** What a group adds to the rights of its members. */
+export interface GroupRecord {
+  id: string;
+  name: string;
+  allowed: readonly string[];
+  blocked: readonly string[];
+  permissions: readonly Permission[];
+}
+
+/** A limit or quota of the account's own; a call counts where every selector that is set fits. */
+export interface LimitRecord {
+  id: string;
+  userId: string | null;
+  groupId: string | null;
+  serverId: string | null;
+  connectorId: string | null;
+  action: string | null;
+  max: number;
+  /** Null: a day, from midnight UTC. */
+  windowSeconds: number | null;
+  shared: boolean;
+}
+
+/** An issuer of user tokens, as sign-in reads it. */
+export type IssuerRecord = FoundIssuer;
+
+/** What limits all users of an account alike. */
+export interface AccountRecord {
+  id: string;
+  enabled: boolean;
+  callsPerMinute: number | null;
 }
 
 export interface ServerRecord {
@@ -25,6 +65,7 @@ export interface ServerRecord {
   onUnknownUser: 'reject' | 'fallback';
   rateLimit: { max: number; windowSeconds: number } | null;
   restrictions: Restrictions | null;
+  requires: readonly Requirement[] | null;
   actsForUsers: boolean;
   version: number;
 }
@@ -70,6 +111,7 @@ export interface ConnectorRecord {
   oauth: OAuthConfig | null;
   /** Whether somebody else's shared credential may serve users who have none. */
   allowShared: boolean;
+  requires: readonly Requirement[] | null;
   inject: Inject | null;
   secretNames: readonly string[];
   /** Secrets without which a call makes no sense: the declared ones and those that `inject` names. */
@@ -90,6 +132,8 @@ export interface CredentialRecord {
   isDefault: boolean;
   /** Whether it may serve others of the account. */
   shared: boolean;
+  /** Where it is shared with members of some groups only: their ids. */
+  groupIds: readonly string[] | null;
   scopes: readonly string[] | null;
   /** Of oauth2: when the access token ends; null: unknown or no token. */
   tokenExpiresAt: Date | null;

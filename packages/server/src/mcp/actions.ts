@@ -3,8 +3,7 @@
 import type { ListItem } from '../connectors/lists.ts';
 import type { ConnectorRecord } from '../identity/records.ts';
 import { Refusal } from '../refusal.ts';
-import { decide } from '../restrictions/decide.ts';
-import { rulesOf } from './caller.ts';
+import { decideOn, forbidden, rulesOf } from './caller.ts';
 import { chooseCredential, connectorList, findConnector } from './catalog.ts';
 import { isObject } from './jsonrpc.ts';
 import type { UserCall } from './request.ts';
@@ -23,9 +22,8 @@ export async function getConnector(call: UserCall, connectorId: string): Promise
 /** The connector if this user may see it here; throws the restriction's own words otherwise. */
 export async function getVisibleConnector(call: UserCall, connectorId: string): Promise<ConnectorRecord> {
   const connector = await getConnector(call, connectorId);
-  const decision = decide(rulesOf(call), { connector: connectorId });
-  if (!decision.allowed)
-    throw new Refusal('FORBIDDEN', decision.message, { reason: decision.reason, word: 'not_allowed' });
+  const decision = decideOn(rulesOf(call), connector);
+  if (!decision.allowed) throw forbidden(decision);
   return connector;
 }
 
@@ -53,7 +51,7 @@ export async function listActions(call: UserCall, connector: ConnectorRecord): P
   const items = await actionItems(call, connector);
   if (items === undefined) throw noCredentials(call, connector);
   const rules = rulesOf(call);
-  return items.filter((item) => decide(rules, { connector: connector.id, action: String(item['name']) }).allowed);
+  return items.filter((item) => decideOn(rules, connector, String(item['name'])).allowed);
 }
 
 /**

@@ -30,12 +30,14 @@ export function resultAnswer(result: Record<string, unknown>, upstreamStatus?: n
 /** A refusal as the answer of a call that had an intent. */
 export function ofRefusal(refusal: Refusal): Answer {
   const isUnknown = refusal.executed === 'unknown';
-  const isConnect = refusal.code === 'CREDENTIALS_REQUIRED' || refusal.code === 'REAUTH_REQUIRED';
+  // Nothing ran, and the same key may be used again when what was missing is there.
+  const isWant =
+    refusal.code === 'CREDENTIALS_REQUIRED' || refusal.code === 'REAUTH_REQUIRED' || refusal.reason === 'budget_spent';
   return {
     result: {},
     error: refusal,
-    outcome: { outcome: isUnknown ? 'unknown' : isConnect ? 'refused' : 'failed', reason: refusal.reason },
-    keep: isUnknown ? 'unknown' : isConnect ? 'released' : 'done',
+    outcome: { outcome: isUnknown ? 'unknown' : isWant ? 'refused' : 'failed', reason: refusal.reason },
+    keep: isUnknown ? 'unknown' : isWant ? 'released' : 'done',
   };
 }
 

@@ -1,107 +1,96 @@
 // The only file that knows the order of a call. It reads like the list of the architecture page:
-//   effective user -> permit -> decide -> claim and intent -> open the secret -> forward -> outcome.
+//   effective user -> permit -> decide -> the account's own limits -> claim and intent -> open the secret -> forward -> outcome.
 // Guarantee: nothing is opened before the decision, nothing is sent before the intent is committed, nothing is executed twice under one
 // idempotency key, and every intent gets an outcome. A tool never fetches a secret: it is handed an upstream that was opened for it.
-import { metaKeys } from '@mcp-valet/shared';
+import { headers, metaKeys } from '@mcp-valet/shared';
+import { takeBudget } from '../api-keys/budget.ts';
 import { redactText } from '../audit/redact.ts';
-import { type Upstream, UpstreamFailure } from '../connectors/backend.ts';
+import { claimAddress } from '../calls/epoch.ts';
+import { UpstreamFailure } from '../connectors/backend.ts';
 import { openUpstream } from '../connectors/forward.ts';
 import { findDataKey } from '../credentials/find-data-key.ts';
 import type { CredentialChoice } from '../credentials/resolve.ts';
 import type { CallIntent, CallOutcome, ClaimPlace, StandingClaim } from '../db/hot-path.ts';
-import type { ConnectorRecord, CredentialRecord } from '../identity/records.ts';
+import type { CredentialRecord } from '../identity/records.ts';
 import { newId } from '../ids.ts';
-import { limitHeaders, type Permit } from '../rate-limits/take.ts';
+import { type CallPermit, limitHeaders } from '../rate-limits/take.ts';
 import { Refusal } from '../refusal.ts';
-import { decide } from '../restrictions/decide.ts';
 import { type Answer, answerOfFailure, decodeAnswer, encodeAnswer } from './answer.ts';
-import { resolveCaller, rulesOf } from './caller.ts';
+import { forbidden, resolveCaller } from './caller.ts';
 import { chooseCredential } from './catalog.ts';
 import { startClock } from './clock.ts';
-import { type ConnectDialog, isForWantOfCredential, offerConnect, waitForCredential } from './connect.ts';
-import { canonicalJson, type RpcError } from './jsonrpc.ts';
-import type { CallRequest, UserCall } from './request.ts';
-import { noteEvent } from './trail.ts';
+import { isForWantOfCredential, offerConnect, waitForCredential } from './connect.ts';
+import { canonicalJson } from './jsonrpc.ts';
+import { type Judgement, judge, type Toll } from './judge.ts';
+import { takePermit, takeRules } from './permits.ts';
+import { type CallRequest, onBehalf, type UserCall } from './request.ts';
+import { enterCall } from './running.ts';
+import type { Step } from './step.ts';
+import { noteEvent, noteOverride } from './trail.ts';
 
-/** What a tool, prompt or resource says about one call of it before anything happens. */
-export interface Step {
-  /** For the journal: the tool's name, or the method and name. */
-  label: string;
-  /** What it touches; null for meta tools that touch no connector. */
-  target: { connector: ConnectorRecord; action?: string } | null;
-  /** Where what is hidden must look like what does not exist: made and thrown instead of the refusal. The trail hears the refusal all the same. */
-  hiddenAs?: (() => RpcError) | undefined;
-  /** What the caller sent: digested, never stored. */
-  input: unknown;
-  /** Whose credential it needs; `none` for steps that send nothing. */
-  credential: { use: 'none' } | { use: 'choose'; argument?: string | undefined };
-  /** Reads only our own data: one complete row instead of intent and outcome. */
-  isLocalRead: boolean;
-  timeoutMs: number;
-  /** How the user can be asked to connect an account, where the caller's era has a way. */
-  dialog?: ConnectDialog | undefined;
-  run(upstream: Upstream | null, signal: AbortSignal, call: UserCall): Promise<Answer>;
-}
-
-const noCredentials = (call: UserCall, connector: ConnectorRecord): Refusal =>
-  new Refusal(
-    'CREDENTIALS_REQUIRED',
-    `No credentials found for ${call.user.record.username} on connector ${connector.id}`,
-    {
-      reason: 'credential_missing',
-    },
-  );
-const reauth = (call: UserCall, connector: ConnectorRecord): Refusal =>
-  new Refusal(
-    'REAUTH_REQUIRED',
-    `The credentials of ${call.user.record.username} for connector ${connector.id} are no longer accepted`,
-    {
-      reason: 'credential_dead',
-    },
-  );
+export type { Step } from './step.ts';
 
 /** One call of the effective user. `plan` finds the step once the user is known; it may throw RpcError or Refusal. */
 export async function runCall(
   request: CallRequest,
   plan: (call: UserCall) => Promise<Step>,
 ): Promise<{ call: UserCall; answer: Answer }> {
-  const call = await resolveCaller(request, true);
-  const permit = await takePermit(call);
-  const leave = call.parts.limits.enter(call.principal.accountId, call.user.record.id);
+  const place: { leave?: () => void; permit?: CallPermit } = {};
+  const toll: Toll = {
+    caller: (caller) => resolveCaller(caller, true),
+    async permit(call) {
+      place.permit = await takePermit(call);
+      try {
+        place.leave = call.parts.limits.enter(call.principal.accountId, call.user.record.id);
+      } catch (error) {
+        noteOverride(call, error);
+        throw error;
+      }
+      Object.assign(call.replyHeaders, limitHeaders(place.permit));
+    },
+    async rules(call, step) {
+      if (place.permit === undefined) throw new Error('a permit is taken before rules are counted');
+      Object.assign(call.replyHeaders, limitHeaders(await takeRules(call, step.target, place.permit)));
+    },
+    credential: pickCredential,
+  };
+  const planned = async (call: UserCall): Promise<Step> => {
+    try {
+      return await plan(call);
+    } catch (error) {
+      // No row of the journal will tell of whom it was meant to act for.
+      noteOverride(call, error);
+      throw error;
+    }
+  };
   try {
-    Object.assign(call.replyHeaders, limitHeaders(permit));
-    const step = await plan(call);
-    const refused = decideStep(call, step);
-    if (refused !== undefined) {
+    const judgement = await judge(request, planned, toll);
+    const { call, step, denial } = judgement;
+    if (denial !== null) {
+      const refused = forbidden(denial);
       await recordRefused(call, step, refused);
-      throw step.hiddenAs?.() ?? refused;
+      // Whoever lacks only a scope or a claim is told which: that is something to act on.
+      const isHidden = denial.by.layer !== 'requirement' && denial.reason !== 'scope_missing';
+      throw (isHidden ? step.hiddenAs?.() : undefined) ?? refused;
     }
-    return { call, answer: step.isLocalRead ? await runLocal(call, step) : await runJournaled(call, step) };
+    return { call, answer: step.isLocalRead ? await runLocal(call, step) : await runJournaled(judgement) };
   } finally {
-    leave();
+    place.leave?.();
   }
 }
 
-async function takePermit(call: UserCall): Promise<Permit> {
-  const { server, principal, user, parts } = call;
-  const own = server?.rateLimit ? { serverId: server.id, ...server.rateLimit } : null;
-  try {
-    return await parts.limits.call(principal.accountId, user.record.id, own);
-  } catch (error) {
-    if (error instanceof Refusal) {
-      noteEvent(call, { action: 'call.refuse', outcome: 'refused', userId: user.record.id, reason: error.reason });
-    }
-    throw error;
-  }
-}
-
-function decideStep(call: UserCall, step: Step): Refusal | undefined {
-  if (step.target === null) return undefined;
-  const { connector, action } = step.target;
-  const decision = decide(rulesOf(call), { connector: connector.id, action });
-  return decision.allowed
-    ? undefined
-    : new Refusal('FORBIDDEN', decision.message, { reason: decision.reason, word: 'not_allowed' });
+/** The credential that the call will use, its access token good for a while. Chosen before the intent, which names it. */
+async function pickCredential(call: UserCall, step: Step): Promise<CredentialChoice> {
+  if (step.target === null || step.credential.use === 'none') return { kind: 'none' };
+  const { connector } = step.target;
+  const { argument } = step.credential;
+  if (step.dialog?.reply?.action === 'accept') await waitForCredential(call, connector, argument);
+  const choice = await chooseCredential(call, connector, argument);
+  if (choice.kind !== 'use' || choice.credential.type !== 'oauth2') return choice;
+  const credential = await call.parts.refresher.ensureFresh(choice.credential, connector, call.signal);
+  return credential.status === 'reauth_required'
+    ? { kind: 'reauth', credential }
+    : { kind: 'use', credential, by: choice.by };
 }
 
 function intentOf(call: UserCall, step: Step, leaseMs: number): CallIntent {
@@ -111,6 +100,7 @@ function intentOf(call: UserCall, step: Step, leaseMs: number): CallIntent {
     accountId: principal.accountId,
     userId: user.record.id,
     actorKeyId: principal.keyId,
+    actorKind: principal.kind,
     attemptedUser: user.attempted ?? undefined,
     serverId: server?.id,
     connectorId: step.target?.connector.id,
@@ -156,15 +146,13 @@ async function runLocal(call: UserCall, step: Step): Promise<Answer> {
   return answer;
 }
 
-async function runJournaled(call: UserCall, step: Step): Promise<Answer> {
+async function runJournaled({ call, step, choice, credential }: Judgement): Promise<Answer> {
   const { parts, idempotencyKey } = call;
   const intent = intentOf(call, step, step.timeoutMs + 10_000);
   // Not the lane: a repetition may come another way, with a progress token or in a session, and is the same call all the same.
   const scope = call.server?.id ?? (call.lane === 'rest' ? 'rest' : 'mcp');
   const place: ClaimPlace | undefined =
     idempotencyKey === undefined ? undefined : { user: call.user.record.id, scope, key: idempotencyKey };
-  const choice = await pickCredential(call, step);
-  const credential = usable(call, step, choice);
   if (credential !== null && !(credential instanceof Refusal)) intent.credentialId = credential.id;
   if (place !== undefined) {
     const fingerprint = parts.keyring.digest(
@@ -174,19 +162,27 @@ async function runJournaled(call: UserCall, step: Step): Promise<Answer> {
       step.target?.connector.id ?? '',
     );
     intent.claim = { ...place, fingerprint };
+    await parts.epoch.refuseForeign(call.header(headers.idempotencyEpoch), () => claimAddress(intent.accountId, place));
   }
   const standing = await parts.journal.begin(intent);
-  if (standing !== undefined) return replay(call, place, standing);
+  if (standing !== undefined) {
+    noteOverride(call);
+    return replay(call, place, standing);
+  }
 
-  const clock = startClock(step.timeoutMs, call.signal);
+  const running = enterCall(parts.live, call);
+  const clock = startClock(step.timeoutMs, running.signal);
   let answer: Answer | undefined;
   try {
     if (credential instanceof Refusal) throw credential;
+    await takeBudget(parts, call.principal);
     answer = await runStep(call, step, credential, clock.signal);
   } catch (error) {
-    answer = await connectable(call, step, choice, answerOfFailure(error, call, step.target?.connector.id, clock));
+    const failure = running.ended() ?? error;
+    answer = await connectable(call, step, choice, answerOfFailure(failure, call, step.target?.connector.id, clock));
   } finally {
     clock.stop();
+    running.leave();
     const settled = answer ?? answerOfFailure(undefined, call, step.target?.connector.id, clock);
     await parts.journal.end({
       id: intent.id,
@@ -207,9 +203,9 @@ async function runStep(
 ): Promise<Answer> {
   const { target } = step;
   if (target === null || step.credential.use === 'none') return step.run(null, signal, call);
-  const { parts, session, user } = call;
+  const { parts, session } = call;
   const attempt = async (used: CredentialRecord | null): Promise<Answer> =>
-    step.run(await openUpstream(parts.vault, target.connector, user.record, used, session), signal, call);
+    step.run(await openUpstream(parts.vault, target.connector, onBehalf(call), used, session), signal, call);
   try {
     return await attempt(credential);
   } catch (error) {
@@ -218,25 +214,6 @@ async function runStep(
     if (!isRefused || credential?.type !== 'oauth2') throw error;
     return attempt(await parts.refresher.refreshNow(credential, target.connector, signal));
   }
-}
-
-/** The credential that the call will use, its access token good for a while. Chosen before the intent, which names it. */
-async function pickCredential(call: UserCall, step: Step): Promise<CredentialChoice> {
-  if (step.target === null || step.credential.use === 'none') return { kind: 'none' };
-  const { connector } = step.target;
-  const { argument } = step.credential;
-  if (step.dialog?.reply?.action === 'accept') await waitForCredential(call, connector, argument);
-  const choice = await chooseCredential(call, connector, argument);
-  if (choice.kind !== 'use' || choice.credential.type !== 'oauth2') return choice;
-  const credential = await call.parts.refresher.ensureFresh(choice.credential, connector, call.signal);
-  return { kind: credential.status === 'reauth_required' ? 'reauth' : 'use', credential };
-}
-
-/** The credential, null when none is needed, or why there is none. */
-function usable(call: UserCall, step: Step, choice: CredentialChoice): CredentialRecord | Refusal | null {
-  if (choice.kind === 'use') return choice.credential;
-  if (step.target === null || choice.kind === 'none') return null;
-  return choice.kind === 'missing' ? noCredentials(call, step.target.connector) : reauth(call, step.target.connector);
 }
 
 /** A refusal for want of a credential comes with the link that ends the want. */

@@ -5,10 +5,9 @@ import { keyFor, listsWithoutCredential, openUpstream } from '../connectors/forw
 import type { ListItem, ListKind, UpstreamList } from '../connectors/lists.ts';
 import { type CredentialChoice, resolveCredential } from '../credentials/resolve.ts';
 import type { ConnectorRecord } from '../identity/records.ts';
-import { decide } from '../restrictions/decide.ts';
-import { rulesOf } from './caller.ts';
+import { decideOn, rulesOf } from './caller.ts';
 import { candidateConnectors, type Named, namedItems, type Prefix, publishedUri } from './names.ts';
-import type { UserCall } from './request.ts';
+import { onBehalf, type UserCall } from './request.ts';
 
 export const prefixOf = (call: Pick<UserCall, 'server'>): Prefix => call.server?.prefix ?? 'connector';
 
@@ -37,7 +36,7 @@ export async function serverConnectors(call: UserCall): Promise<readonly Connect
 /** Connectors that this user may see here. */
 export async function visibleConnectors(call: UserCall): Promise<ConnectorRecord[]> {
   const rules = rulesOf(call);
-  return (await serverConnectors(call)).filter((connector) => decide(rules, { connector: connector.id }).allowed);
+  return (await serverConnectors(call)).filter((connector) => decideOn(rules, connector).allowed);
 }
 
 /** One connector of this server by id, whether or not the user may touch it: the decision is the caller's next step. */
@@ -57,7 +56,13 @@ export async function chooseCredential(
   const { accountId } = call.principal;
   const own = await directory.credentials(accountId, call.user.record.id);
   const shared = connector.allowShared ? await directory.sharedCredentials(accountId) : [];
-  return resolveCredential(connector, own, shared, { argument, header: call.credentialHeader });
+  return resolveCredential(
+    connector,
+    own,
+    shared,
+    { argument, header: call.credentialHeader },
+    call.user.record.groups,
+  );
 }
 
 /** What a connector lists for a user with the chosen credential; without a usable one, what it lists for nobody, if it may be asked so. */
@@ -67,10 +72,10 @@ export async function connectorList(
   connector: ConnectorRecord,
   choice: CredentialChoice,
 ): Promise<UpstreamList | undefined> {
-  if (choice.kind !== 'use' && !listsWithoutCredential(connector)) return undefined;
+  if (choice.kind !== 'use' && choice.kind !== 'none' && !listsWithoutCredential(connector)) return undefined;
   const credential = choice.kind === 'use' ? choice.credential : null;
   const { parts, session } = call;
-  const user = call.user.record;
+  const user = onBehalf(call);
   const prepare = async (): Promise<Upstream> => {
     const fresh =
       credential?.type === 'oauth2' ? await parts.refresher.ensureFresh(credential, connector, null) : credential;
@@ -104,7 +109,7 @@ export interface Listing {
 function publish(call: UserCall, kind: ListKind, connector: ConnectorRecord, list: UpstreamList): ListItem[] {
   const rules = rulesOf(call);
   const prefix = prefixOf(call);
-  const may = (action: string): boolean => decide(rules, { connector: connector.id, action }).allowed;
+  const may = (action: string): boolean => decideOn(rules, connector, action).allowed;
   if (kind === 'tools' || kind === 'prompts') {
     return [...namedItems(connector.id, list, prefix)]
       .filter(([, { name }]) => may(name))

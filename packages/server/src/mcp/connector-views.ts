@@ -30,7 +30,7 @@ export function createConnectorViews(directory: Directory, carriers: Upstreams, 
     }
     const own = user === null ? [] : await directory.credentials(accountId, user.id);
     const shared = user !== null && connector.allowShared ? await directory.sharedCredentials(accountId) : [];
-    const choice = resolveCredential(connector, own, shared, {});
+    const choice = resolveCredential(connector, own, shared, {}, user?.groups ?? []);
     return { connector, user, credential: choice.kind === 'use' ? choice.credential : null };
   };
 

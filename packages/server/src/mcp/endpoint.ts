@@ -8,14 +8,16 @@ import { identifyRequest, unauthorized } from '../identity/identify.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { ServerRecord } from '../identity/records.ts';
 import { Refusal } from '../refusal.ts';
-import { resolveCaller } from './caller.ts';
+import { admission, findCaller } from './caller.ts';
 import { visibleConnectors } from './catalog.ts';
+import { challenge, requiredScopes } from './challenge.ts';
 import { answerDirect, type DirectAnswer, errorAnswer, toRpcError } from './direct-lane.ts';
 import type { SdkLane } from './exchange.ts';
 import { checkMediaType, GateRefusal, type HeaderReader, type Inbound, readInbound } from './gate.ts';
 import { idOf, isObject, RpcError } from './jsonrpc.ts';
 import { chooseLane } from './lane.ts';
-import type { CallRequest } from './request.ts';
+import type { CallRequest, UserCall } from './request.ts';
+import { noteEvent } from './trail.ts';
 
 const maxBatch = 20;
 const batchVersion = '2025-03-26';
@@ -78,7 +80,7 @@ function send(
 }
 
 /** The server that path and header name; null for the aggregate endpoint. The same 404 for a missing and a foreign one. */
-async function findServer(
+export async function findServer(
   parts: Parts,
   principal: Principal,
   pathId: string | undefined,
@@ -118,18 +120,19 @@ export function mcpEndpoints(parts: Parts, sdkLane: SdkLane, forceLane?: 'direct
           }),
         );
       }
-      const { accessToken } = request.params as McpParams;
+      const { accessToken, serverId } = request.params as McpParams;
       try {
         const principal = await identifyRequest(
           { headers: request.headers, rawHeaders: request.raw.rawHeaders },
           parts,
-          accessToken,
+          { pathToken: accessToken, serverId: serverId ?? header(names.server) },
         );
         // A server's token is only good in its URL: as a bearer it would travel where the URL's own rules do not hold.
         if (principal.kind === 'url' && accessToken === undefined) throw unauthorized('token_in_wrong_place');
         request.valetPrincipal = principal;
+        parts.epoch.promise(reply);
       } catch (error) {
-        if (error instanceof Refusal && error.code === 'UNAUTHORIZED') await refuseSignIn(parts, request, reply, error);
+        if (error instanceof Refusal) await refuseSignIn(parts, request, reply, error);
         throw error;
       }
       if (request.method === 'POST') checkMediaType(header);
@@ -251,10 +254,22 @@ export function mcpEndpoints(parts: Parts, sdkLane: SdkLane, forceLane?: 'direct
 }
 
 async function refuseSignIn(parts: Parts, request: FastifyRequest, reply: FastifyReply, error: Refusal): Promise<void> {
-  const wasSent =
-    request.headers.authorization !== undefined || (request.params as McpParams).accessToken !== undefined;
-  reply.header('www-authenticate', wasSent ? 'Bearer error="invalid_token"' : 'Bearer');
-  await parts.trail.signInFailed({ address: request.ip, requestId: request.id, reason: error.reason });
+  const { accessToken, serverId } = request.params as McpParams;
+  const { authorization, [names.userToken]: userToken, [names.server]: headerId } = request.headers;
+  const wasSent = authorization !== undefined || userToken !== undefined || accessToken !== undefined;
+  if (error.code === 'UNAUTHORIZED' || error.code === 'INSUFFICIENT_SCOPE') {
+    const isScope = error.code === 'INSUFFICIENT_SCOPE';
+    const why = isScope ? 'insufficient_scope' : wasSent ? 'invalid_token' : undefined;
+    const id = serverId ?? (typeof headerId === 'string' ? headerId : undefined);
+    // The owner of a token URL has nowhere to sign in: whoever made it gives out another.
+    const text =
+      accessToken === undefined
+        ? await challenge(parts, id, { error: why, ...(isScope && { scopes: requiredScopes(error) }) })
+        : `Bearer error="${why}"`;
+    reply.header('www-authenticate', text);
+  }
+  if (error.status >= 500 || error.status === 400) return;
+  await parts.trail.signInFailed({ address: request.ip, requestId: request.id, reason: error.reason, by: error.by });
 }
 
 /** Batches of revision 2025-03-26: each element passes the gate and costs what it costs alone; notifications have no answer. */
@@ -285,15 +300,24 @@ async function answerBatch(
 async function allBlocked(call: CallRequest): Promise<Record<string, unknown> | undefined> {
   const all = await call.parts.directory.connectors(call.principal.accountId);
   if (all.size === 0) return undefined;
-  let caller: Awaited<ReturnType<typeof resolveCaller>>;
+  let caller: UserCall;
   try {
-    caller = await resolveCaller(call, true);
+    // Without a trace: the method itself will say who may not, and leave the one event of it.
+    caller = await findCaller(call);
   } catch (error) {
-    // The method itself will say who may not.
     if (error instanceof Refusal) return undefined;
     throw error;
   }
-  const { allowed, blocked } = caller.user.record;
-  if ((allowed.length === 0 && blocked.length === 0) || (await visibleConnectors(caller)).length > 0) return undefined;
+  if (!admission(caller).allowed) return undefined;
+  const { record, attempted } = caller.user;
+  if ((record.allowed.length === 0 && record.blocked.length === 0) || (await visibleConnectors(caller)).length > 0)
+    return undefined;
+  noteEvent(call, {
+    action: 'call.refuse',
+    outcome: 'refused',
+    userId: record.id,
+    attemptedUser: attempted ?? undefined,
+    reason: 'all_blocked',
+  });
   return { error: 'access_denied', message: 'All MCPs are blocked for your user', request_id: call.requestId };
 }

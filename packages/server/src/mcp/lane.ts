@@ -7,7 +7,7 @@ import { Refusal } from '../refusal.ts';
 import { chooseCredential, visibleConnectors } from './catalog.ts';
 import type { Inbound } from './gate.ts';
 import { isObject } from './jsonrpc.ts';
-import { type CallRequest, isDirect } from './request.ts';
+import { type CallRequest, isDirect, onBehalf } from './request.ts';
 
 /** Methods whose whole point is a stream or a session. */
 const streaming = new Set(['subscriptions/listen']);
@@ -25,7 +25,7 @@ async function needsUpstreamSession(request: CallRequest): Promise<boolean> {
     const call = { ...request, user };
     for (const connector of await visibleConnectors(call)) {
       const choice = await chooseCredential(call, connector);
-      const key = keyFor(connector, user.record, choice.kind === 'use' ? choice.credential : null);
+      const key = keyFor(connector, onBehalf(call), choice.kind === 'use' ? choice.credential : null);
       const verdict = request.parts.carriers.peekVerdict(key);
       if (connector.transport === 'sse' || (verdict !== undefined && !verdict.modern && verdict.legacy === 'session'))
         return true;

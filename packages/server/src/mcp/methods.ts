@@ -10,6 +10,7 @@ import type { Answer } from './answer.ts';
 import { runCall, type Step } from './call.ts';
 import { resolveCaller } from './caller.ts';
 import { findPublished, findUnlisted, listPublished } from './catalog.ts';
+import { challenge, requiredScopes } from './challenge.ts';
 import { isObject, RpcError } from './jsonrpc.ts';
 import { type LaneRelay, relayOf } from './relay.ts';
 import { type CallRequest, isDirect, type UserCall } from './request.ts';
@@ -170,9 +171,23 @@ export async function runMethod(
       throw refusalToRpc(refusal, request.requestId);
     }
     if (!(error instanceof Refusal)) throw error;
-    if (method === 'tools/call' && isToolRefusal(error)) return unplaced(request, error);
+    if (method === 'tools/call' && (isToolRefusal(error) || isKeysOwn(request, error))) return unplaced(request, error);
+    await addChallenge(request, error);
     throw refusalToRpc(error, request.requestId);
   }
+}
+
+/** A key that lacks a tool's scope reads so like any other refusal; only a user can go and get another token. */
+const isKeysOwn = ({ principal }: CallRequest, { code }: Refusal): boolean =>
+  code === 'INSUFFICIENT_SCOPE' && principal.proof === null;
+
+/** A user token that lacks a scope: HTTP 403 with what the client must ask for. */
+async function addChallenge({ parts, principal, server, replyHeaders }: CallRequest, error: Refusal): Promise<void> {
+  if (error.code !== 'INSUFFICIENT_SCOPE' || principal.proof === null) return;
+  replyHeaders['www-authenticate'] = await challenge(parts, server?.id, {
+    error: 'insufficient_scope',
+    scopes: requiredScopes(error),
+  });
 }
 
 /** A refused tools/call as a result, before a step existed. */

@@ -1,5 +1,6 @@
-// What the call plane knows of one inbound request after the gate: who, where to, in which era. Types only.
+// What the call plane knows of one inbound request after the gate: who, where to, in which era. Types, and what is read off them.
 import type { CallerSession } from '../connectors/backend.ts';
+import type { Identity } from '../connectors/inject.ts';
 import type { Parts } from '../context.ts';
 import type { EffectiveUser, UserSources } from '../identity/effective-user.ts';
 import type { Principal } from '../identity/principal.ts';
@@ -37,6 +38,13 @@ export interface CallRequest {
 export interface UserCall extends CallRequest {
   user: EffectiveUser;
 }
+
+/** Whom upstreams are opened for: the effective user, and what its verified token says. */
+export const onBehalf = ({ user, principal }: UserCall): Identity => ({
+  id: user.record.id,
+  username: user.record.username,
+  claims: principal.proof?.claims ?? null,
+});
 
 /** Tools of a server in direct mode, or of every connector on the aggregate endpoint. */
 export const isDirect = (request: CallRequest): boolean => request.server === null || request.server.mode === 'direct';

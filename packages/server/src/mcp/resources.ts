@@ -4,14 +4,13 @@
 import { UpstreamFailure } from '../connectors/backend.ts';
 import { openUpstream } from '../connectors/forward.ts';
 import type { ConnectorRecord } from '../identity/records.ts';
-import { decide } from '../restrictions/decide.ts';
-import { rulesOf } from './caller.ts';
+import { decideOn, rulesOf } from './caller.ts';
 import { chooseCredential, findPublished, prefixOf, serverConnectors } from './catalog.ts';
 import { isObject, RpcError } from './jsonrpc.ts';
 import { finish, type Params, resolveReader, runMethod } from './methods.ts';
 import { splitUri } from './names.ts';
 import { type LaneRelay, relayOf } from './relay.ts';
-import { type CallRequest, isDirect, type UserCall } from './request.ts';
+import { type CallRequest, isDirect, onBehalf, type UserCall } from './request.ts';
 import { stripResult } from './result.ts';
 import { resourceStep } from './upstream-step.ts';
 
@@ -75,14 +74,14 @@ export async function complete(request: CallRequest, params: Params): Promise<Re
   const { ref, argument } = params;
   if (!isObject(ref) || !isObject(argument)) throw new RpcError(-32602, 'completion/complete needs ref and argument');
   const target = await completionTarget(call, ref);
-  const decision = target && decide(rulesOf(call), { connector: target.connector.id, action: target.action });
+  const decision = target && decideOn(rulesOf(call), target.connector, target.action);
   if (target === undefined || !decision?.allowed) throw new RpcError(-32602, 'Unknown completion reference');
   const choice = await chooseCredential(call, target.connector);
   if (choice.kind === 'missing' || choice.kind === 'reauth') throw new RpcError(-32602, 'Unknown completion reference');
   const upstream = await openUpstream(
     call.parts.vault,
     target.connector,
-    call.user.record,
+    onBehalf(call),
     choice.kind === 'use' ? choice.credential : null,
     call.session,
   );

@@ -64,7 +64,8 @@ export function shapeToolResult(result: Record<string, unknown>, era: Era): Reco
 }
 
 export function errorData(refusal: Refusal, requestId: string): GatewayErrorData {
-  const connect = refusal.details?.['connect'];
+  const { connect, requiredScopes, missing } = refusal.details ?? {};
+  const isScope = refusal.code === 'INSUFFICIENT_SCOPE' && Array.isArray(requiredScopes) && Array.isArray(missing);
   return {
     code: refusal.code,
     requestId,
@@ -72,6 +73,7 @@ export function errorData(refusal: Refusal, requestId: string): GatewayErrorData
     retryable: errorTable[refusal.code].retryable || refusal.retryAfterMs !== undefined,
     ...(refusal.retryAfterMs !== undefined && { retryAfterMs: refusal.retryAfterMs }),
     ...(isObject(connect) && { connect: connect as unknown as NonNullable<GatewayErrorData['connect']> }),
+    ...(isScope && { requiredScopes: requiredScopes as string[], missingScopes: missing as string[] }),
   };
 }
 
@@ -91,7 +93,13 @@ const rpcStatus: Partial<Record<Refusal['code'], number>> = {
 };
 
 /** Reasons of a FORBIDDEN that is about the caller and not about a tool: whom it may name, and from where it may call. */
-const callerReasons: ReadonlySet<string> = new Set(['override_not_allowed', 'host_not_allowed', 'origin_not_allowed']);
+const callerReasons: ReadonlySet<string> = new Set([
+  'override_not_allowed',
+  'user_not_on_key',
+  'host_not_allowed',
+  'origin_not_allowed',
+  'server_not_for_key',
+]);
 const rpcStatusOf = (refusal: Refusal): number | undefined =>
   callerReasons.has(refusal.reason) ? 403 : rpcStatus[refusal.code];
 

@@ -2,19 +2,21 @@
 // the direct lane calls.
 import { performance } from 'node:perf_hooks';
 import type { Parts } from '../context.ts';
-import { effectiveUser } from '../identity/effective-user.ts';
+import { Refusal } from '../refusal.ts';
+import { findCaller, noteRefusedCaller } from './caller.ts';
 import { errorAnswer, runRequest, toRpcError } from './direct-lane.ts';
 import type { Exchange, SdkLane } from './exchange.ts';
 import { checkAccept, GateRefusal, type Inbound, readInbound } from './gate.ts';
 import { idOf, type RequestId, RpcError } from './jsonrpc.ts';
 import { mintsSession } from './lane.ts';
 import { initialize } from './methods.ts';
+import { isSameOwner, ownerOf } from './owner.ts';
 import type { CallRequest, UserCall } from './request.ts';
 import { serveListen } from './sdk-listen.ts';
 import { writeAnswers, writeEmpty, writeError } from './sdk-response.ts';
 import { Session } from './sdk-session.ts';
 import { serveLegacy, serveModern } from './sdk-stateless.ts';
-import { isSameOwner, ownerOf, Sessions } from './sessions.ts';
+import { Sessions } from './sessions.ts';
 
 const batchVersion = '2025-03-26';
 const maxBatch = 20;
@@ -24,17 +26,17 @@ const noSession = (): RpcError => new RpcError(404, 'Session not found', { statu
 
 /** The effective user without a permit: whose session it is must be known before anything is counted. */
 async function callerOf(request: CallRequest): Promise<UserCall> {
-  const policy = {
-    onUnknownUser: request.server?.onUnknownUser ?? request.parts.config.onUnknownUser,
-    strict: request.strict,
-  };
-  const user = await effectiveUser(request.principal, request.sources, policy, request.parts.directory);
-  return { ...request, user };
+  try {
+    return await findCaller(request);
+  } catch (error) {
+    if (error instanceof Refusal) noteRefusedCaller(request, error);
+    throw error;
+  }
 }
 
 export function createSdkLane(parts: Parts): SdkLane {
   const now = (): number => performance.now();
-  const sessions = new Sessions(parts.directory, now, (error) =>
+  const sessions = new Sessions(parts.live, now, (error) =>
     parts.log.warn({ name: error instanceof Error ? error.name : typeof error }, 'mcp_session_end_failed'),
   );
   /** Exchanges in flight that have no session. */

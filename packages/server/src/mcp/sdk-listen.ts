@@ -2,16 +2,18 @@
 // reach and by changes of our own. Upstreams are listened to before the caller is told so.
 import { createMcpHandler } from '@modelcontextprotocol/server';
 import type { Watch, WatchEvent } from '../connectors/backend.ts';
+import type { Live } from '../live-use.ts';
 import { prefixOf } from './catalog.ts';
 import type { Exchange } from './exchange.ts';
 import type { Inbound } from './gate.ts';
 import { isObject, RpcError } from './jsonrpc.ts';
 import { resolveReader } from './methods.ts';
 import { publishedUri } from './names.ts';
+import { ownerOf } from './owner.ts';
 import { isDirect, type UserCall } from './request.ts';
 import { webRequest, writeResponse } from './sdk-response.ts';
 import { keepAliveMs, LaneServer } from './sdk-server.ts';
-import { type Live, ownerOf, type Sessions } from './sessions.ts';
+import type { Sessions } from './sessions.ts';
 import { reachOf } from './subscriptions.ts';
 
 const openWithinMs = 500;

@@ -10,6 +10,7 @@ import {
 import { type CallerSession, type Notification, UpstreamFailure } from '../connectors/backend.ts';
 import { isOfSession } from '../connectors/upstream-key.ts';
 import type { ConnectorRecord } from '../identity/records.ts';
+import type { Owner } from '../live-use.ts';
 import { prefixOf } from './catalog.ts';
 import { runRequest } from './direct-lane.ts';
 import type { Exchange } from './exchange.ts';
@@ -22,7 +23,7 @@ import { type CallRequest, isDirect, type UserCall } from './request.ts';
 import { createRelay, isLogged, isLogLevel, logParams } from './sdk-relay.ts';
 import { type Outcome, webRequest, writeResponse } from './sdk-response.ts';
 import { keepAliveMs, LaneServer, runInLane } from './sdk-server.ts';
-import type { LiveSession, Owner } from './sessions.ts';
+import type { LiveSession } from './sessions.ts';
 import { findResource, openForUser } from './subscriptions.ts';
 
 const questionMs = 10 * 60_000;

@@ -1,37 +1,51 @@
 // When sessions end by themselves, and who may hold how many. Time is the test's; what a session is inside does not matter here.
-import { afterEach, describe, expect, it } from 'vitest';
-import { type LiveSession, type Owner, Sessions } from './sessions.ts';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { LiveUse, type Owner } from '../live-use.ts';
+import { type LiveSession, Sessions } from './sessions.ts';
 
 const minute = 60_000;
 const owner = (fields: Partial<Owner> = {}): Owner => ({
   accountId: 'acc',
   userId: 'usr_ada',
   keyId: 'key_1',
+  kind: 'std',
   keyUserId: null,
+  mintedBy: null,
   serverId: 'srv',
+  issuerId: null,
+  tokenId: null,
+  expiresAt: null,
+  since: 0,
   ...fields,
 });
 
 let now = 0;
 let open: Sessions | undefined;
 let tell: (topic: string) => void = () => undefined;
-const known = new Map([
-  ['usr_ada', true],
-  ['usr_bob', true],
-]);
+let live: LiveUse | undefined;
+/** Ids of keys, users, servers and accounts that may stay no longer; `null`: the database does not answer. */
+let gone: Set<string | null> | null = new Set();
 
 function sessions(): Sessions {
   now = 0;
-  known.set('usr_ada', true);
-  const directory = {
-    onChange: (listener: (topic: string) => void) => {
-      tell = listener;
+  gone = new Set();
+  live = new LiveUse(
+    {
+      onChange: (listener) => {
+        tell = listener;
+      },
+      findEnded: async (all) => {
+        if (gone === null) throw new Error('the database is away');
+        const ended = gone;
+        return all.flatMap(({ accountId, userId, keyId, serverId }, at) =>
+          [accountId, userId, keyId, serverId].some((id) => id !== null && ended.has(id)) ? [at] : [],
+        );
+      },
     },
-    user: async (_: string, id: string) => (known.has(id) ? ({ id, enabled: known.get(id) } as never) : undefined),
-    server: async (_: string, id: string) => (id === 'srv' ? ({ id } as never) : undefined),
-  };
+    () => undefined,
+  );
   open = new Sessions(
-    directory,
+    live,
     () => now,
     (error) => {
       throw error;
@@ -39,7 +53,11 @@ function sessions(): Sessions {
   );
   return open;
 }
-afterEach(() => open?.close());
+afterEach(async () => {
+  vi.useRealTimers();
+  await open?.close();
+  live?.close();
+});
 
 let count = 0;
 function session(fields: Partial<LiveSession> = {}): LiveSession & { ended: number; changes: number } {
@@ -110,48 +128,89 @@ describe('the number of sessions', () => {
 
 describe('a change', () => {
   it.each([
-    ['key:key_1', 1],
-    ['key:key_2', 0],
-    ['account:acc', 1],
-    ['account:other', 0],
-    ['*', 1],
-  ])('%s ends sessions of its owner: %i', async (topic, ended) => {
+    ['key:key_1', 'key_1', 1],
+    ['key:key_2', 'key_2', 0],
+    ['account:acc', 'acc', 1],
+    ['account:other', 'other', 0],
+    ['user:usr_ada', 'usr_ada', 1],
+    ['server:srv', 'srv', 1],
+    ['*', '', 1],
+  ])('%s that takes something away ends the sessions that need it: %i', async (topic, id, ended) => {
     const held = sessions();
     const one = session();
     await held.add(one);
+    gone?.add(id);
     tell(topic);
     await settled();
-    expect(one.ended).toBe(ended);
+    expect([one.ended, held.size.sessions]).toEqual([ended, 1 - ended]);
   });
 
-  it('of a user, server or connector is told to those it concerns while they may stay', async () => {
+  it('is told to those it concerns while they may stay', async () => {
     const held = sessions();
-    const [ada, bob] = [session(), session({ owner: owner({ userId: 'usr_bob', serverId: null }) })];
+    const [ada, bob] = [session(), session({ owner: owner({ userId: 'usr_bob', keyId: 'key_2', serverId: null }) })];
     await held.add(ada);
     await held.add(bob);
-    for (const topic of ['user:usr_ada', 'server:srv', 'connectors:acc']) tell(topic);
+    for (const topic of ['user:usr_ada', 'server:srv', 'key:key_1', 'connectors:acc', 'groups:acc', 'limits:acc'])
+      tell(topic);
     await settled();
-    expect([ada.changes, bob.changes, ada.ended, bob.ended]).toEqual([3, 1, 0, 0]);
+    expect([ada.changes, bob.changes, ada.ended, bob.ended]).toEqual([5, 2, 0, 0]);
   });
 
-  it('that disables or removes the user, or the user of the key, ends the session', async () => {
+  it('of the user of a key, or of the key that minted a token, concerns whoever acts by them', async () => {
     const held = sessions();
-    const own = session();
     const acting = session({ owner: owner({ userId: 'usr_bob', keyUserId: 'usr_ada' }) });
-    await held.add(own);
+    const minted = session({ owner: owner({ userId: 'usr_bob', keyId: 'key_token', mintedBy: 'key_1' }) });
     await held.add(acting);
-    known.set('usr_ada', false);
+    await held.add(minted);
     tell('user:usr_ada');
+    tell('key:key_1');
     await settled();
-    expect([own.ended, acting.ended]).toEqual([1, 1]);
+    expect([acting.changes, minted.changes]).toEqual([2, 1]);
   });
 
-  it('that removes the server ends its sessions', async () => {
+  it('ends whoever it concerns when nobody can be asked who may stay', async () => {
     const held = sessions();
-    const one = session({ owner: owner({ serverId: 'gone' }) });
+    const one = session();
     await held.add(one);
-    tell('server:gone');
+    gone = null;
+    tell('key:key_1');
     await settled();
     expect(one.ended).toBe(1);
+  });
+});
+
+describe('without any notification', () => {
+  it('a session ends at the next look after its key did', async () => {
+    vi.useFakeTimers();
+    const held = sessions();
+    const [one, other] = [session(), session({ owner: owner({ keyId: 'key_2' }) })];
+    await held.add(one);
+    await held.add(other);
+    gone?.add('key_1');
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect([one.ended, other.ended]).toEqual([1, 0]);
+  });
+
+  it('a session ends when its credential expires', async () => {
+    vi.useFakeTimers();
+    const held = sessions();
+    const one = session({ owner: owner({ expiresAt: Date.now() + 3_000 }) });
+    await held.add(one);
+    await vi.advanceTimersByTimeAsync(2_500);
+    expect(one.ended).toBe(0);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(one.ended).toBe(1);
+  });
+
+  it('a stream ends too, and nobody stays longer than five seconds when the database does not answer', async () => {
+    vi.useFakeTimers();
+    const held = sessions();
+    const stream = session();
+    held.open(stream);
+    gone = null;
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(stream.ended).toBe(0);
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect([stream.ended, held.size.streams]).toEqual([1, 0]);
   });
 });

@@ -1,22 +1,22 @@
 // Interests of a caller in what upstreams say on their own: which connectors and resources of this user a subscription reaches. The rights
 // are those of a call, looked at again whenever a subscription is made or renewed. Opens upstreams, sends nothing itself.
 import type { Upstream } from '../connectors/backend.ts';
-import { listsWithoutCredential, openUpstream } from '../connectors/forward.ts';
+import { listsWithoutCredential, missingClaims, openUpstream } from '../connectors/forward.ts';
 import type { ConnectorRecord } from '../identity/records.ts';
-import { decide } from '../restrictions/decide.ts';
-import { rulesOf } from './caller.ts';
+import { decideOn, rulesOf } from './caller.ts';
 import { chooseCredential, visibleConnectors } from './catalog.ts';
-import type { UserCall } from './request.ts';
+import { onBehalf, type UserCall } from './request.ts';
 import { locateUri } from './resources.ts';
 
 /** The connector as this user reaches it; undefined without a usable credential. */
 export async function openForUser(call: UserCall, connector: ConnectorRecord): Promise<Upstream | undefined> {
   const choice = await chooseCredential(call, connector);
-  if (choice.kind !== 'use' && !listsWithoutCredential(connector)) return undefined;
+  if (choice.kind !== 'use' && choice.kind !== 'none' && !listsWithoutCredential(connector)) return undefined;
+  if (missingClaims(connector, onBehalf(call)).length > 0) return undefined;
   return openUpstream(
     call.parts.vault,
     connector,
-    call.user.record,
+    onBehalf(call),
     choice.kind === 'use' ? choice.credential : null,
     call.session,
   );
@@ -29,7 +29,7 @@ export async function findResource(
 ): Promise<{ connector: ConnectorRecord; uri: string } | undefined> {
   const found = await locateUri(call, published);
   if (found === undefined) return undefined;
-  return decide(rulesOf(call), { connector: found.connector.id, action: found.uri }).allowed ? found : undefined;
+  return decideOn(rulesOf(call), found.connector, found.uri).allowed ? found : undefined;
 }
 
 export interface Reach {

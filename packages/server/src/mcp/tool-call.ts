@@ -8,6 +8,7 @@ import type { Principal } from '../identity/principal.ts';
 import { Refusal } from '../refusal.ts';
 import { findAction, getConnector, noCredentials } from './actions.ts';
 import { runCall, type Step } from './call.ts';
+import { challenge, requiredScopes } from './challenge.ts';
 import { RpcError } from './jsonrpc.ts';
 import type { CallRequest } from './request.ts';
 import { shapeToolResult, withFallback } from './result.ts';
@@ -91,6 +92,11 @@ export async function callToolDirectly(
       error instanceof UpstreamFailure ? new Refusal('UPSTREAM_UNREACHABLE', 'Upstream unreachable') : error;
     if (!(refusal instanceof Refusal)) throw refusal;
     const { code, message, details, status, retryAfterMs } = refusal;
+    if (code === 'INSUFFICIENT_SCOPE' && principal.proof !== null)
+      reply.header(
+        'www-authenticate',
+        await challenge(parts, undefined, { error: 'insufficient_scope', scopes: requiredScopes(refusal) }),
+      );
     if (retryAfterMs !== undefined) reply.header('retry-after', String(Math.max(1, Math.ceil(retryAfterMs / 1000))));
     reply.header(
       names.shouldRetry,

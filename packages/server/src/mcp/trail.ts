@@ -2,7 +2,19 @@
 // tells about attempts to act for somebody, refusals and limits.
 import type { AuditEntry } from '../audit/record.ts';
 import { attemptedText } from '../identity/effective-user.ts';
-import type { CallRequest } from './request.ts';
+import { Refusal } from '../refusal.ts';
+import type { CallRequest, UserCall } from './request.ts';
+
+/**
+ * An attempt to act for somebody that was allowed and then led to no row of the journal: planning failed, or an earlier call answers. One that
+ * fell back has its event already.
+ */
+export function noteOverride(call: UserCall, error?: unknown): void {
+  const { record, attempted, fallback } = call.user;
+  if (attempted === null || fallback !== null) return;
+  const reason = error instanceof Refusal ? error.reason : error === undefined ? 'replayed' : 'not_planned';
+  noteEvent(call, { action: 'user.override', outcome: 'ok', userId: record.id, attemptedUser: attempted, reason });
+}
 
 type Event = Pick<AuditEntry, 'action' | 'outcome' | 'userId' | 'attemptedUser' | 'reason' | 'target' | 'details'>;
 

@@ -4,21 +4,38 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { Config } from '../config.ts';
 import type { Principal } from '../identity/principal.ts';
 import { Refusal } from '../refusal.ts';
-import { createLimits, limitHeaders } from './take.ts';
+import { createLimits, type LimitSources, limitHeaders } from './take.ts';
 
 const apps: FastifyInstance[] = [];
 afterEach(async () => {
   for (const app of apps.splice(0)) await app.close();
 });
 
-async function limitsOf(limits: Partial<Config['limits']> = {}, now?: () => number) {
+const account = { id: 'acc', callsPerMinute: null };
+const nobody: LimitSources = {
+  account: async () => undefined,
+  limits: async () => [],
+  quotas: {
+    take: async () => {
+      throw new Error('no rule, no quota');
+    },
+    usedUpFor: () => undefined,
+    used: async () => [],
+  },
+};
+
+async function limitsOf(
+  limits: Partial<Config['limits']> = {},
+  now?: () => number,
+  sources: Partial<LimitSources> = {},
+) {
   const clock = { ms: 1_000_000 };
   const app = fastify();
   apps.push(app);
   const config = {
     limits: { callsPerMinute: 100, listsPerMinute: 1_000, managementPerMinute: 600, concurrentCalls: 10, ...limits },
   } as Config;
-  return { clock, limits: await createLimits(app, config, now ?? (() => clock.ms)) };
+  return { clock, limits: await createLimits(app, config, { ...nobody, ...sources }, now ?? (() => clock.ms)) };
 }
 
 const refusalOf = async (work: Promise<unknown>): Promise<Refusal> => {
@@ -39,7 +56,7 @@ describe('calls of a user', () => {
     const permits = [];
     for (let i = 0; i < 3; i++) permits.push(await limits.call('acc', 'usr', null));
     expect(permits.map(({ remaining }) => remaining)).toEqual([2, 1, 0]);
-    expect(permits[2]).toEqual({ policy: 'user', limit: 3, windowSeconds: 60, remaining: 0, resetSeconds: 61 });
+    expect(permits[2]).toMatchObject({ policy: 'user', limit: 3, windowSeconds: 60, remaining: 0, resetSeconds: 61 });
     clock.ms += 500;
     const refusal = await refusalOf(limits.call('acc', 'usr', null));
     expect(refusal).toMatchObject({
@@ -80,10 +97,10 @@ describe('calls of a user', () => {
   it('can be looked at without being spent', async () => {
     const { limits } = await limitsOf({ callsPerMinute: 2 });
     for (let i = 0; i < 5; i++)
-      expect(await limits.peek('user', 'acc', 'usr')).toMatchObject({ remaining: 2, resetSeconds: 0 });
+      expect(await limits.peek('user', account, 'usr')).toMatchObject({ remaining: 2, resetSeconds: 0 });
     await limits.call('acc', 'usr', null);
-    expect(await limits.peek('user', 'acc', 'usr')).toMatchObject({ remaining: 1, resetSeconds: 61 });
-    expect(await limits.peek('user-lists', 'acc', 'usr')).toMatchObject({ policy: 'user-lists', remaining: 1_000 });
+    expect(await limits.peek('user', account, 'usr')).toMatchObject({ remaining: 1, resetSeconds: 61 });
+    expect(await limits.peek('user-lists', account, 'usr')).toMatchObject({ policy: 'user-lists', remaining: 1_000 });
   });
 });
 
@@ -112,7 +129,7 @@ describe("a server's own limit", () => {
     await limits.call('acc', 'usr', server);
     await limits.call('acc', 'usr', server);
     for (let i = 0; i < 5; i++) await refusalOf(limits.call('acc', 'usr', server));
-    expect(await limits.peek('user', 'acc', 'usr')).toMatchObject({ remaining: 1 });
+    expect(await limits.peek('user', account, 'usr')).toMatchObject({ remaining: 1 });
     await limits.call('acc', 'usr', null);
     const hourly = { serverId: 'hourly', max: 2, windowSeconds: 3_600 };
     for (let i = 0; i < 5; i++)
@@ -122,16 +139,46 @@ describe("a server's own limit", () => {
   });
 });
 
+describe("an account's own limit", () => {
+  it('lowers the limit of each of its users, and never raises it', async () => {
+    const sources = { account: async (id: string) => ({ id, callsPerMinute: id === 'small' ? 1 : 1_000 }) };
+    const { limits } = await limitsOf({ callsPerMinute: 2 }, undefined, sources);
+    await limits.call('small', 'usr', null);
+    expect((await refusalOf(limits.call('small', 'usr', null))).details).toMatchObject({ policy: 'user', limit: 1 });
+    expect(await limits.call('small', 'other', null)).toMatchObject({ limit: 1, remaining: 0 });
+    expect(await limits.call('wide', 'usr', null)).toMatchObject({ limit: 2, remaining: 1 });
+    expect(await limits.peek('user', { id: 'small', callsPerMinute: 1 }, 'usr')).toMatchObject({
+      limit: 1,
+      remaining: 0,
+    });
+  });
+});
+
+describe('a permit that is given back', () => {
+  it('leaves user and server as if the call had not come', async () => {
+    const { limits } = await limitsOf({ callsPerMinute: 2 });
+    const server = { serverId: 'srv', max: 1, windowSeconds: 60 };
+    for (let i = 0; i < 10; i++) (await limits.call('acc', 'usr', server)).giveBack();
+    expect(await limits.peek('user', account, 'usr')).toMatchObject({ remaining: 2 });
+    await expect(limits.call('acc', 'usr', server)).resolves.toMatchObject({ remaining: 0 });
+  });
+});
+
 describe('when the store fails', () => {
   it('refuses with 503 and never lets a call through', async () => {
-    const { limits } = await limitsOf({}, () => {
+    const rule = { userId: null, groupId: null, serverId: null, connectorId: null, action: null, shared: false };
+    const sources = { limits: async () => [{ ...rule, id: 'lim', max: 5, windowSeconds: 60 }] };
+    const broken = (): never => {
       throw new Error('the clock says: secret');
-    });
+    };
+    const { limits } = await limitsOf({}, broken, sources);
+    const ruled = { accountId: 'acc', user: { id: 'usr', groups: [] }, serverId: null };
     const works = [
       limits.call('acc', 'usr', null),
       limits.call('acc', 'usr', { serverId: 'srv', max: 1, windowSeconds: 1 }),
       limits.list('acc', 'usr'),
       limits.management({ keyId: 'key' } as Principal),
+      limits.takeRules(ruled),
     ];
     for (const work of works) {
       const refusal = await refusalOf(work);

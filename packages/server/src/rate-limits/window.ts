@@ -51,6 +51,25 @@ export class SlidingWindowStore {
     return { current: entry.total, ttl: entry.total === 0 ? 0 : this.#untilNext(entry, Math.min(max, entry.total)) };
   }
 
+  /**
+   * Takes back one count that was made at or after `at`. Of several it is the oldest: a count that is not ours then stands in a younger slot
+   * and leaves later, never sooner.
+   */
+  giveBack(key: string, windowMs: number, at: number): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined || entry.windowMs !== windowMs) return;
+    this.#advance(entry);
+    const first = Math.max(this.#slotOf(at, windowMs), entry.newest - slotCount + 1);
+    for (let slot = first; slot <= entry.newest; slot++) {
+      const index = slot % slotCount;
+      const count = entry.slots[index] ?? 0;
+      if (count === 0) continue;
+      entry.slots[index] = count - 1;
+      entry.total--;
+      return;
+    }
+  }
+
   get size(): number {
     return this.#entries.size;
   }
@@ -73,7 +92,11 @@ export class SlidingWindowStore {
 
   /** Multiplied before it is divided: a slot's length need not be a whole number, its edges must agree with `#untilNext`. */
   #slot(windowMs: number): number {
-    return Math.floor((this.#now() * slotsPerWindow) / windowMs);
+    return this.#slotOf(this.#now(), windowMs);
+  }
+
+  #slotOf(at: number, windowMs: number): number {
+    return Math.floor((at * slotsPerWindow) / windowMs);
   }
 
   #advance(entry: Entry): void {

@@ -1,20 +1,24 @@
 // The contract's own examples and messages for `decide`. The generated cases against an independent model stand in test/unit.
 import type { Restrictions } from '@mcp-valet/shared';
 import { describe, expect, it } from 'vitest';
-import { decide, decideServerUser, type Rules, type UserRules } from './decide.ts';
+import { decide, decideEntry, type KeyRules, type Rules, type UserRules } from './decide.ts';
 
-const alice: UserRules = { id: 'usr_1', username: 'alice', allowed: [], blocked: [] };
+const alice: UserRules = { id: 'usr_1', username: 'alice', allowed: [], blocked: [], permissions: [] };
+const key: KeyRules = { id: 'key_1', mayCall: true, servers: null, permissions: null };
+const rest = { groups: [], key, caller: { scopes: [], claims: null } };
 const on = (
   restrictions: Restrictions | null,
   user: Partial<UserRules> = {},
   connectors: string[] | null = null,
 ): Rules => ({
-  server: { connectors, restrictions },
+  ...rest,
+  server: { id: 'srv', connectors, restrictions, requires: null },
   user: { ...alice, ...user },
 });
-const may = (rules: Rules, connector: string, action?: string): boolean => decide(rules, { connector, action }).allowed;
+const may = (rules: Rules, connector: string, action?: string): boolean =>
+  decide(rules, { connector, action, requires: null }).allowed;
 const denied = (rules: Rules, connector: string, action?: string) => {
-  const decision = decide(rules, { connector, action });
+  const decision = decide(rules, { connector, action, requires: null });
   return decision.allowed ? 'allowed' : [decision.reason, decision.message];
 };
 
@@ -29,7 +33,7 @@ describe('the exact messages', () => {
     expect(denied(other, 'github', 'x')).toEqual(['connector_restricted', 'Connector github is not allowed']);
     const bob = on({ users: { mode: 'allowlist', allowedIds: ['bob'] } });
     expect(denied(bob, 'slack', 'x')).toEqual(['user_not_on_server', 'User alice is not allowed on this server']);
-    expect(decideServerUser(bob)).toMatchObject({
+    expect(decideEntry(bob)).toMatchObject({
       allowed: false,
       message: 'User alice is not allowed on this server',
     });
@@ -124,10 +128,10 @@ describe('layers', () => {
   });
 
   it('asks the user alone where there is no server', () => {
-    const rules: Rules = { server: null, user: { ...alice, blocked: ['slack'] } };
+    const rules: Rules = { ...rest, server: null, user: { ...alice, blocked: ['slack'] } };
     expect(may(rules, 'slack', 'x')).toBe(false);
     expect(may(rules, 'github', 'x')).toBe(true);
-    expect(decideServerUser(rules)).toEqual({ allowed: true });
+    expect(decideEntry(rules)).toEqual({ allowed: true });
   });
 });
 

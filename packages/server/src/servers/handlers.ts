@@ -35,6 +35,7 @@ function shown(ctx: Ctx, row: ServerRow, token: ApiKeyRow | undefined, accessUrl
     restrictions,
     hasRestrictions: restrictions !== null && Object.keys(restrictions).length > 0,
     connectors: row.connectors,
+    requires: row.requires,
     prefix: row.prefix,
     sessions: row.sessions,
     fullResults: row.fullResults,
@@ -97,6 +98,7 @@ const create: Handler<Routes['create']> = async ({ body }, ctx) => {
     rateLimit: body.rateLimit ?? null,
     isPublic: body.isPublic ?? false,
     restrictions: body.restrictions ?? null,
+    requires: body.requires ?? null,
     ownerUserId: owner,
     // Only adm and ent keys reach this route, and both may act for users.
     actsForUsers: ctx.principal.mayActForUsers,

@@ -1,5 +1,5 @@
 // Where published MCP endpoints live. Their tokens are API keys of kind `url` and live with the other keys.
-import { and, count, desc, eq, lt, or, sql } from 'drizzle-orm';
+import { and, count, desc, eq, inArray, lt, or, sql } from 'drizzle-orm';
 import { isUniqueViolation } from '../db/errors.ts';
 import { servers } from '../db/schema.ts';
 import type { Db } from '../db/scope.ts';
@@ -40,6 +40,16 @@ export async function findServer(tx: Db, accountId: string, id: string): Promise
     .from(servers)
     .where(and(eq(servers.accountId, accountId), eq(servers.id, id)));
   return row;
+}
+
+/** Of these ids, the ones that are servers of the account. */
+export async function findServerIds(tx: Db, accountId: string, ids: readonly string[]): Promise<string[]> {
+  if (ids.length === 0) return [];
+  const rows = await tx
+    .select({ id: servers.id })
+    .from(servers)
+    .where(and(eq(servers.accountId, accountId), inArray(servers.id, [...ids])));
+  return rows.map(({ id }) => id);
 }
 
 /** The server with its row held until the transaction ends, or NOT_FOUND: what is merged must not change meanwhile. */

@@ -1,11 +1,14 @@
 // How people manage users: create, look, enable, restrict, delete. The wire form is the seed system's snake_case.
 import type { Contract, RouteReply } from '@mcp-valet/shared';
-import { listKeysOfUser } from '../api-keys/store.ts';
+import { listKeysOfUser, revokeTokensOf } from '../api-keys/store.ts';
 import type { Ctx, Handler } from '../context.ts';
 import { isUniqueViolation } from '../db/errors.ts';
 import { closePage, openPage } from '../page.ts';
 import { Refusal } from '../refusal.ts';
-import { defaultUsername, deleteUser, getUser, insertUser, listUsers, type UserRow, updateUser } from './store.ts';
+import { getAccess, replaceAccess } from './access.ts';
+import { offboard } from './offboard.ts';
+import { signOut } from './sign-out.ts';
+import { deleteUser, getUser, insertUser, listUsers, refuseDefault, type UserRow, updateUser } from './store.ts';
 
 type Routes = Contract['users'];
 
@@ -20,12 +23,6 @@ const shown = (row: UserRow) => ({
   mcp_blocked: row.mcpBlocked,
   metadata: row.metadata,
 });
-
-/** The user `default` is where requests without a user run: without it, or with it disabled, single-user clients stop. */
-function refuseDefault(row: UserRow, verb: string): void {
-  if (row.username === defaultUsername)
-    throw new Refusal('CONFLICT', `The user "${defaultUsername}" cannot be ${verb}`);
-}
 
 const told = (ctx: Ctx, row: UserRow, details?: Record<string, unknown>) =>
   ctx.note({ target: row.username, userId: row.id, ...(details && { details }) });
@@ -85,13 +82,14 @@ const remove: Handler<Routes['delete']> = async ({ params }, ctx) => {
   told(ctx, row);
   refuseDefault(row, 'deleted');
   const gone = await deleteUser(ctx.db, row.accountId, row.id);
+  const tokens = await revokeTokensOf(ctx.db, row.accountId, gone.keyIds);
   told(ctx, row, {
     keys: gone.keyIds.length,
     credentials: gone.credentials,
     secrets: gone.secrets,
     data_keys: gone.dataKeys,
   });
-  for (const keyId of gone.keyIds) ctx.changed(`key:${keyId}`);
+  for (const keyId of [...gone.keyIds, ...tokens]) ctx.changed(`key:${keyId}`);
   ctx.changed(`user:${row.id}`);
   return { status: 'deleted', username: row.username };
 };
@@ -104,6 +102,8 @@ const setEnabled: Handler<Routes['setEnabled']> = async ({ params, body }, ctx) 
   if (!enabled) refuseDefault(row, 'disabled');
   await updateUser(ctx.db, row.accountId, row.id, { enabled });
   ctx.changed(`user:${row.id}`);
+  // Delegated tokens depend on the keys that minted them, and these on their user.
+  for (const key of await listKeysOfUser(ctx.db, row.accountId, row.id)) ctx.changed(`key:${key.id}`);
   return { status: enabled ? 'enabled' : 'disabled', username: row.username, enabled };
 };
 
@@ -124,6 +124,18 @@ const setAccess: Handler<Routes['setAccess']> = async ({ params, body }, ctx) =>
   return reply;
 };
 
-export const userHandlers = { create, list, get, delete: remove, setEnabled, setAccess } satisfies {
-  [M in keyof Routes]: Handler<Routes[M]>;
+export const userHandlers = {
+  create,
+  list,
+  get,
+  delete: remove,
+  setEnabled,
+  offboard,
+  setAccess,
+  getAccess,
+  replaceAccess,
+  signOut,
+} satisfies {
+  // A user's history is the trail's.
+  [M in Exclude<keyof Routes, 'history'>]: Handler<Routes[M]>;
 };

@@ -1,5 +1,5 @@
 // Where users live. Every query names the account; the scope's wall is behind it, so a standard key finds nobody but its own user.
-import { and, asc, count, eq, getTableColumns, gt, sql } from 'drizzle-orm';
+import { and, asc, count, eq, getTableColumns, gt, inArray, or, sql } from 'drizzle-orm';
 import type { Ctx } from '../context.ts';
 import { apiKeys, claims, credentials, dataKeys, secrets, users } from '../db/schema.ts';
 import type { Db } from '../db/scope.ts';
@@ -14,6 +14,12 @@ export type UserRow = typeof users.$inferSelect;
 /** The user that everything unnamed runs as. Exists in every account from the start and stays. */
 export const defaultUsername = 'default';
 
+/** The user `default` is where requests without a user run: without it, or with it disabled, single-user clients stop. */
+export function refuseDefault(row: UserRow, verb: string): void {
+  if (row.username === defaultUsername)
+    throw new Refusal('CONFLICT', `The user "${defaultUsername}" cannot be ${verb}`);
+}
+
 /** By `usr_` id or by username; the two cannot be confused, no username starts with `usr_`. */
 export async function findUser(tx: Db, accountId: string, ref: string): Promise<UserRow | undefined> {
   const named = ref.startsWith('usr_') ? eq(users.id, ref) : eq(users.username, ref);
@@ -24,6 +30,19 @@ export async function findUser(tx: Db, accountId: string, ref: string): Promise<
   return row;
 }
 
+/** The ids of all the users named, by username or id, without doubles. Throws USER_NOT_FOUND when one of them is not there. */
+export async function getUserIds(tx: Db, accountId: string, refs: readonly string[]): Promise<string[]> {
+  const ids = refs.filter((ref) => ref.startsWith('usr_'));
+  const names = refs.filter((ref) => !ref.startsWith('usr_'));
+  const rows = await tx
+    .select({ id: users.id, username: users.username })
+    .from(users)
+    .where(and(eq(users.accountId, accountId), or(inArray(users.id, ids), inArray(users.username, names))));
+  const known = new Set(rows.flatMap(({ id, username }) => [id, username]));
+  if (!refs.every((ref) => known.has(ref))) throw userNotFound();
+  return rows.map(({ id }) => id).sort();
+}
+
 /** As `findUser`, but throws USER_NOT_FOUND. */
 export async function getUser(tx: Db, accountId: string, ref: string): Promise<UserRow> {
   const row = await findUser(tx, accountId, ref);
@@ -31,10 +50,24 @@ export async function getUser(tx: Db, accountId: string, ref: string): Promise<U
   return row;
 }
 
-/** The user for whom a request speaks when it names none: `default` for keys that may act for users, else the key's own. */
+/**
+ * The user for whom a request speaks when it names none: whom its user token proves, else `default` for keys that may act for users, or the
+ * key's own. Undefined where the key is kept to other users than that.
+ */
+export async function findOwnUser(tx: Db, principal: Principal): Promise<UserRow | undefined> {
+  const { proof, mayActForUsers, userId } = principal;
+  if (proof !== null && !mayActForUsers && proof.userId !== userId) throw ofOtherUser();
+  const ref = proof?.userId ?? (mayActForUsers || userId === null ? defaultUsername : userId);
+  const own = await findUser(tx, principal.accountId, ref);
+  if (own === undefined && principal.allowedUsers === null) throw userNotFound();
+  return own;
+}
+
+/** As `findOwnUser`, but throws where there is none. */
 export async function getOwnUser(tx: Db, principal: Principal): Promise<UserRow> {
-  const ref = principal.mayActForUsers || principal.userId === null ? defaultUsername : principal.userId;
-  return getUser(tx, principal.accountId, ref);
+  const own = await findOwnUser(tx, principal);
+  if (own !== undefined) return own;
+  throw new Refusal('FORBIDDEN', 'This key is kept to some users: name one of them', { reason: 'users_narrowed' });
 }
 
 /**
@@ -44,15 +77,17 @@ export async function getOwnUser(tx: Db, principal: Principal): Promise<UserRow>
 export async function getNamedUser(ctx: Ctx, tx: Db, ref: string | undefined): Promise<UserRow> {
   const { principal } = ctx;
   if (ref === undefined) return getOwnUser(tx, principal);
-  if (principal.mayActForUsers) return getUser(tx, principal.accountId, ref);
+  if (principal.mayActForUsers && principal.proof === null) return getUser(tx, principal.accountId, ref);
   const own = await getOwnUser(tx, principal);
   if (ref === own.id || ref === own.username) return own;
   ctx.note({ details: { attemptedUser: ref } });
-  throw new Refusal('FORBIDDEN', 'This key may act for its own user only', { reason: otherUser });
+  throw ofOtherUser();
 }
 
 /** Reason of a refused attempt to act for another user. */
 export const otherUser = 'other_user';
+const ofOtherUser = (): Refusal =>
+  new Refusal('FORBIDDEN', 'This credential may act for its own user only', { reason: otherUser });
 
 /** Holds the user's row until the transaction ends, so that what is counted or chosen per user is decided by one request at a time. */
 export async function lockUser(tx: Db, accountId: string, id: string): Promise<void> {
@@ -95,7 +130,7 @@ export async function updateUser(
   tx: Db,
   accountId: string,
   id: string,
-  changes: Partial<Pick<UserRow, 'enabled' | 'mcpAllowed' | 'mcpBlocked'>>,
+  changes: Partial<Pick<UserRow, 'enabled' | 'mcpAllowed' | 'mcpBlocked' | 'permissions'>>,
 ): Promise<UserRow> {
   const [row] = await tx
     .update(users)

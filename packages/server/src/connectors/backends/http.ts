@@ -31,6 +31,8 @@ export interface RestCarrier {
    * cannot be sent.
    */
   request(upstream: Upstream, request: UpstreamRequest): Promise<UpstreamResult>;
+  /** What `request` would throw before anything leaves; sends nothing. */
+  check(upstream: Upstream, name: string, args: Record<string, unknown>): Promise<void>;
 }
 
 const operations = new WeakMap<CompiledDocument, Map<string, Operation>>();
@@ -47,12 +49,16 @@ function findOperation(compiled: CompiledDocument, name: unknown): Operation | u
 export function createRestCarrier({ egress, load, maxBytes, clientInfo }: RestCarrierOptions): RestCarrier {
   const userAgent = `${clientInfo.name.replaceAll(' ', '-')}/${clientInfo.version}`;
 
+  const prepare = async (upstream: Upstream, name: unknown, args: unknown) => {
+    const compiled = await load(upstream.connector);
+    const operation = findOperation(compiled, name);
+    if (operation === undefined) throw new Refusal('NOT_FOUND', 'Action not found', { word: 'tool_not_found' });
+    return { operation, built: build(upstream, compiled, operation, args) };
+  };
+
   const call = async (upstream: Upstream, request: UpstreamRequest): Promise<UpstreamResult> => {
     const { connector, scrub } = upstream;
-    const compiled = await load(connector);
-    const operation = findOperation(compiled, request.params['name']);
-    if (operation === undefined) throw new Refusal('NOT_FOUND', 'Action not found', { word: 'tool_not_found' });
-    const built = build(upstream, compiled, operation, request.params['arguments']);
+    const { operation, built } = await prepare(upstream, request.params['name'], request.params['arguments']);
     const headers = { ...built.headers, 'user-agent': userAgent };
     const response = await egress
       .request(poolKey(connector.accountId, connector.id), built.url, {
@@ -69,6 +75,9 @@ export function createRestCarrier({ egress, load, maxBytes, clientInfo }: RestCa
   };
 
   return {
+    async check(upstream, name, args) {
+      await prepare(upstream, name, args);
+    },
     list: async ({ connector }) => ({ items: actionItems(await load(connector)) }),
     async request(upstream, request) {
       if (request.method === 'tools/call') return call(upstream, request);

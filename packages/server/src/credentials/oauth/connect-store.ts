@@ -262,3 +262,13 @@ export async function finishLink(tx: Db, link: ConnectRow, from: 'open' | 'void'
     .returning({ hash: connectRequests.hash });
   return done.length === 1;
 }
+
+/** Ends all links of a user, authorizations that are under way included. Answers how many could still have been used. */
+export async function voidLinksOf(tx: Db, accountId: string, userId: string): Promise<number> {
+  const ended = await tx
+    .update(connectRequests)
+    .set({ status: 'void', stateHash: null, sealedFlow: null, browserHash: null, ticketHash: null })
+    .where(and(eq(connectRequests.accountId, accountId), eq(connectRequests.userId, userId), isLive))
+    .returning({ hash: connectRequests.hash });
+  return ended.length;
+}

@@ -72,6 +72,20 @@ export async function readGrant(tx: Db, place: GrantPlace, lock = false): Promis
   return { record, subject, isLeased: found.isLeased };
 }
 
+/** All grants of a user as they are stored now. Call it with the user's row held. */
+export async function readGrantsOf(tx: Db, accountId: string, userId: string): Promise<CredentialRecord[]> {
+  const held = await tx
+    .select({ id: credentials.id })
+    .from(credentials)
+    .where(and(eq(credentials.accountId, accountId), eq(credentials.userId, userId), eq(credentials.type, 'oauth2')));
+  const records: CredentialRecord[] = [];
+  for (const { id } of held) {
+    const grant = await readGrant(tx, { accountId, userId, id });
+    if (grant !== undefined) records.push(grant.record);
+  }
+  return records;
+}
+
 /**
  * Takes the lease for `leaseMs`, by the database's clock, when the access token is still the one that the caller saw and nobody else holds it.
  * Undefined when the grant is gone; `isTaken` says whether the caller is the one who renews.

@@ -1,4 +1,4 @@
-// What the call plane needs of OAuth, as a port: tokens that are good for a while. Types only.
+// What others need of OAuth, as ports: tokens that are good for a while, and the end of grants. Types only.
 import type { ConnectorRecord, CredentialRecord } from '../../identity/records.ts';
 
 export interface Refresher {
@@ -20,4 +20,15 @@ export interface Refresher {
     connector: ConnectorRecord,
     signal: AbortSignal | null,
   ): Promise<CredentialRecord>;
+}
+
+/** What became of a grant at its provider. */
+export type GrantOutcome = 'revoked' | 'not_offered' | 'failed';
+
+export interface GrantEnder {
+  /**
+   * Ends grants at their providers, all within `withinMs`: whatever has not been confirmed by then has failed. The records are as they were read:
+   * their rows and the key that sealed them may be gone by now. Outcomes in the order of the records; never throws.
+   */
+  endGrants(records: readonly CredentialRecord[], withinMs: number): Promise<GrantOutcome[]>;
 }

@@ -24,8 +24,9 @@ import {
   secretOf,
 } from './grant-store.ts';
 import type { Refresher } from './ports.ts';
+import { tokenClientFor } from './provider.ts';
 import { words } from './status.ts';
-import { type Renewal, requestRenewal } from './token-request.ts';
+import { type Renewal, requestRenewal, requestRevocation } from './token-request.ts';
 import { patiently, remember, sleep } from './waiting.ts';
 
 export interface RunningRefresher extends Refresher {
@@ -180,6 +181,8 @@ class LeasedRefresher implements RunningRefresher {
     if (saved === undefined) {
       // A sign-in replaced the grant while we asked, or it was deleted.
       const now = await this.#within(credential, (tx) => readGrant(tx, placeOf(credential)));
+      // Nobody will ever use or end what came back, unless it is ended here.
+      if (now === undefined && made.kind === 'renewed') await this.#endOrphan(connector, made.tokens);
       return (now && this.#outcomeOf(now, credential)) ?? { kind: 'ended' };
     }
     if (made.kind === 'ended') return { kind: 'ended' };
@@ -233,6 +236,23 @@ class LeasedRefresher implements RunningRefresher {
         this.#parts.log.warn({ name, credentialId: record.id, tries }, 'refresh_save_failed');
         await sleep(saveAgainMs * 2 ** tries);
       }
+    }
+  }
+
+  /** Tokens of a grant that was deleted while they were on their way. Best effort. */
+  async #endOrphan(connector: ConnectorRecord, tokens: RenewedTokens): Promise<void> {
+    const { oauth } = connector;
+    if (oauth === null) return;
+    try {
+      const client = await tokenClientFor(this.#parts, { ...connector, oauth });
+      if (client.as.revocation_endpoint === undefined) return;
+      const signal = AbortSignal.timeout(this.#attemptMs);
+      await Promise.all([
+        tokens.refreshToken && requestRevocation(client, tokens.refreshToken, 'refresh_token', signal),
+        requestRevocation(client, tokens.accessToken, 'access_token', signal),
+      ]);
+    } catch (error) {
+      this.#parts.log.warn({ name: error instanceof Error ? error.name : typeof error }, 'revocation_failed');
     }
   }
 

@@ -3,7 +3,9 @@
 import { oauthSecrets } from '@mcp-valet/shared';
 import type { Parts } from '../../context.ts';
 import { type Scope, withScope } from '../../db/scope.ts';
+import type { CredentialRecord } from '../../identity/records.ts';
 import { type Grant, leaseGrant, readGrant, secretOf } from './grant-store.ts';
+import type { GrantEnder, GrantOutcome } from './ports.ts';
 import { tokenClientFor } from './provider.ts';
 import type { RefreshParts } from './refresh.ts';
 import { requestRevocation } from './token-request.ts';
@@ -27,13 +29,15 @@ export async function revokeGrant(
   credentialId: string,
 ): Promise<boolean | null | undefined> {
   const grant = await holdGrant(parts, scope, credentialId);
-  if (grant === undefined) return undefined;
-  const { record } = grant;
+  return grant === undefined ? undefined : endGrant(parts, grant.record, AbortSignal.timeout(withinMs));
+}
+
+/** As `revokeGrant`, for a grant that was read before: nothing of it need be stored any more. */
+async function endGrant(parts: RevokeParts, record: CredentialRecord, signal: AbortSignal): Promise<boolean | null> {
   const sealed = [oauthSecrets.refresh, oauthSecrets.access].flatMap((name) => secretOf(record, name) ?? []);
-  const connector = (await parts.directory.connectors(record.accountId)).get(record.connectorId);
-  if (sealed.length === 0 || connector === undefined || connector.oauth === null) return null;
-  const signal = AbortSignal.timeout(withinMs);
   try {
+    const connector = (await parts.directory.connectors(record.accountId)).get(record.connectorId);
+    if (sealed.length === 0 || connector === undefined || connector.oauth === null) return null;
     const client = await withSignal(tokenClientFor(parts, { ...connector, oauth: connector.oauth }), signal);
     if (client.as.revocation_endpoint === undefined) return null;
     const place = {
@@ -54,9 +58,24 @@ export async function revokeGrant(
     ]);
     return refresh ?? access ?? null;
   } catch (error) {
-    parts.log.warn({ name: error instanceof Error ? error.name : typeof error, credentialId }, 'revocation_failed');
+    const name = error instanceof Error ? error.name : typeof error;
+    parts.log.warn({ name, credentialId: record.id }, 'revocation_failed');
     return false;
   }
+}
+
+export function createGrantEnder(parts: RevokeParts): GrantEnder {
+  return {
+    endGrants: (records, within) => {
+      const signal = AbortSignal.timeout(within);
+      return Promise.all(
+        records.map(async (record): Promise<GrantOutcome> => {
+          const answer = await withSignal(endGrant(parts, record, signal), signal).catch(() => false as const);
+          return answer === null ? 'not_offered' : answer ? 'revoked' : 'failed';
+        }),
+      );
+    },
+  };
 }
 
 /** The oauth2 grant with nobody renewing it from now on: tokens that come after the revocation would outlive the credential. */

@@ -1,0 +1,54 @@
+// What a limit says of one call: the words that headers, refusals and the limits' own files share. Pure: no clock, no store, no Fastify.
+import { Refusal } from '../refusal.ts';
+
+/** What the headers of an answer tell about a limit. */
+export interface Permit {
+  /** `user`, `user-lists`, `management`, or the id of an account's own limit. */
+  policy: string;
+  limit: number;
+  windowSeconds: number;
+  remaining: number;
+  /** Seconds until the next call will be admitted when nothing remains, else until the window gives one back. */
+  resetSeconds: number;
+}
+
+export interface LimitKey {
+  key: string;
+  max: number;
+  windowMs: number;
+}
+/** `at`: by the store's clock, not after the count. */
+export type Verdict = { isExceeded: boolean; remaining: number; ttl: number; at: number };
+/** Counts one, or only looks. Throws UNAVAILABLE when the store fails: the door stays closed. */
+export type Limiter = (key: LimitKey, options?: { increment: boolean }) => Promise<Verdict>;
+
+export const permitOf = (policy: string, key: LimitKey, verdict: Verdict): Permit => ({
+  policy,
+  limit: key.max,
+  windowSeconds: key.windowMs / 1000,
+  remaining: verdict.isExceeded ? 0 : verdict.remaining,
+  resetSeconds: Math.ceil(verdict.ttl / 1000),
+});
+
+/** The one that will stop the caller first. */
+export const tighter = (a: Permit, b: Permit): Permit => (b.remaining < a.remaining ? b : a);
+
+/** The refusal carries the permit so that a 429 has the same headers as an answer. */
+export function refuse(permit: Permit | undefined, policy: string, retryAfterMs: number): never {
+  throw new Refusal('RATE_LIMITED', 'Rate limit exceeded', {
+    retryAfterMs,
+    reason: `rate_limit:${policy}`,
+    details: { policy, ...(permit && { limit: permit.limit, windowSeconds: permit.windowSeconds }) },
+  });
+}
+
+/** `RateLimit`, `RateLimit-Policy` and the older `x-ratelimit-*` headers of an answer. */
+export function limitHeaders(permit: Permit): Record<string, string> {
+  return {
+    'ratelimit-policy': `"${permit.policy}";q=${permit.limit};w=${permit.windowSeconds}`,
+    ratelimit: `"${permit.policy}";r=${permit.remaining};t=${permit.resetSeconds}`,
+    'x-ratelimit-limit': String(permit.limit),
+    'x-ratelimit-remaining': String(permit.remaining),
+    'x-ratelimit-reset': String(permit.resetSeconds),
+  };
+}
