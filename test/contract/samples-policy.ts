@@ -44,7 +44,9 @@ const ofUser = (username: string) => ({ params: { username } });
 
 export const policySamples: Pick<Samples, Ids> = {
   'groups.create': {
-    valid: () => ({ body: { name: unique('group'), access: rules, userIds: ['alice'] } }),
+    valid: async (stage) => ({
+      body: { name: unique('group'), access: rules, userIds: [await newUser(stage)] },
+    }),
     invalid: {
       body: { name: 'g', access: { permissions: [{ connector: 'demo', mode: 'deny', actions: [] }] } },
       path: 'access.permissions.0.mode',

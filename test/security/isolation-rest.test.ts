@@ -169,14 +169,14 @@ describe.each(testDatabases())('isolation of REST routes on $kind', ({ open }) =
     report();
     expect(refused.length).toBeGreaterThan(2_000);
     expect(await rowsThatCount()).toEqual(before);
-  }, 120_000);
+  }, 240_000);
 
   it('answers every read that the table allows, with nothing of anybody else', async () => {
     const reads = planCells().filter((cell) => cell.status < 400 && !cell.rule.changes);
     await inParallel(reads, 16, async (cell) => void (await run(cell)));
     report();
     expect(reads.length).toBeGreaterThan(200);
-  }, 60_000);
+  }, 180_000);
 
   it('carries out every change that the table allows', async () => {
     // Each on objects of its own, so one subject per rule and caller is enough.
@@ -198,7 +198,7 @@ describe.each(testDatabases())('isolation of REST routes on $kind', ({ open }) =
     });
     report();
     expect(changes.length).toBeGreaterThan(60);
-  }, 60_000);
+  }, 180_000);
 
   it('answers for foreign and missing objects with the same bytes', async () => {
     const different: string[] = [];
@@ -228,7 +228,7 @@ describe.each(testDatabases())('isolation of REST routes on $kind', ({ open }) =
     }
     report();
     expect(different).toEqual([]);
-  }, 60_000);
+  }, 180_000);
 
   it('answers for every bad credential with the same bytes', async () => {
     const bad = callers.filter(({ identity }) => identity.kind === 'nobody' && identity.refused === 401);
