@@ -50,6 +50,10 @@ describe.each(testDatabases())('findPrincipal on $kind', ({ open }) => {
       server: undefined,
       remainingMs: undefined,
       revoked: false,
+      accountEnabled: true,
+      scopes: null,
+      allowedUsers: null,
+      delegation: null,
     });
   });
 

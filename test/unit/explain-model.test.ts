@@ -74,6 +74,7 @@ describe(`explain (VALET_FUZZ_SEED=${seed})`, () => {
 
   it(`says what the call then comes to: outcome, code, message and reason of ${rounds * perRound} calls`, async () => {
     const seen = new Map<string, number>();
+    let notes = 0;
     const [meta, some] = stage.servers as [string, string];
     for (let round = 0; round < rounds; round++) {
       for (let i = 0; i < 3; i++) await stage.change();
@@ -95,9 +96,11 @@ describe(`explain (VALET_FUZZ_SEED=${seed})`, () => {
           expect([said.outcome, context]).toEqual([real.code === null ? 'execute' : 'refuse', context]);
           if (real.code !== null && said.code !== 'NOT_FOUND') {
             const noted = await reasonOf(id);
-            // Whoever is not even let in, as a disabled user's own key, leaves no row of a call.
-            if (noted !== null || said.code !== 'USER_DISABLED')
+            // Whoever is not even let in leaves no row of a call, and of many refusals of one key in a minute only the count is kept.
+            if (noted !== null) {
+              notes++;
               expect([said.reason, context]).toEqual([noted, context]);
+            }
           }
         }
         const layer = said.outcome === 'execute' ? 'execute' : said.decidedBy.layer;
@@ -106,6 +109,7 @@ describe(`explain (VALET_FUZZ_SEED=${seed})`, () => {
     }
     // Which layers a seed happens to meet differs; each has its own example in test/security.
     expect([seen.size >= 6, Object.fromEntries(seen)]).toEqual([true, expect.anything()]);
+    expect(notes).toBeGreaterThan(rounds / 3);
     expect(seen.get('execute')).toBeGreaterThan((rounds * perRound) / 20);
   }, 300_000);
 

@@ -284,7 +284,18 @@ describe('an odd document', () => {
         expect(error.places.length).toBeGreaterThan(0);
       }
     });
-    fc.assert(property, { numRuns: 1_000 });
+    // Met once: a schema made of itself, asked for a property that it has not.
+    fc.assert(property, {
+      numRuns: 1_000,
+      examples: [
+        [
+          [
+            [{ index: 0, path: ['paths', '/a/{id}', 'parameters', '0', 'schema'] }, null],
+            [{ index: 0, path: ['components', 'schemas', 'S', 'properties'] }, null],
+          ],
+        ],
+      ],
+    });
     expect(used).toBeGreaterThan(300);
   });
 });

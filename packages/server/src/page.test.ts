@@ -33,7 +33,13 @@ describe('a list read page by page', () => {
   });
 
   it('uses 100 rows and the beginning when nothing is asked for', () => {
-    expect(openPage('letters', ['text'], {})).toEqual({ list: 'letters', limit: 100, offset: 0, after: undefined });
+    expect(openPage('letters', ['text'], {})).toEqual({
+      list: 'letters',
+      limit: 100,
+      offset: 0,
+      after: undefined,
+      isCounted: true,
+    });
   });
 });
 

@@ -18,6 +18,9 @@ import {
   unique,
   uniqueIndex,
 } from 'drizzle-orm/pg-core';
+import type { Delegation, KeyKind, Permission, Requirement } from './stored.ts';
+
+export type { Delegation, KeyKind, Permission, Requirement } from './stored.ts';
 
 export const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => 'bytea' });
 /** A transaction id that never wraps; the sealer orders rows by it (later issue), so rows carry it from the start. */
@@ -113,29 +116,6 @@ export const servers = pgTable(
   },
   (t) => [unique('servers_name').on(t.accountId, t.name), check('servers_account', sql`account_id <> ''`)],
 );
-
-/** Rules as stored; the contract gives them their form. */
-export interface Permission {
-  connector: string;
-  mode: 'allow' | 'block';
-  actions: string[];
-}
-export interface Requirement {
-  connector?: string | undefined;
-  actions: string[];
-  scopes?: string[] | undefined;
-  claims?: { claim: string; oneOf: (string | number | boolean)[] }[] | undefined;
-  message?: string | undefined;
-}
-export type KeyKind = 'adm' | 'ent' | 'std' | 'url' | 'usr';
-
-/** What a delegated token may: `null` is "all that its user may". */
-export interface Delegation {
-  servers: string[] | null;
-  permissions: Permission[] | null;
-  maxCalls: number | null;
-  mintedBy: string;
-}
 
 /** Every bearer token we issue, the tokens of server URLs included. The text is never stored, only its keyed hash. */
 export const apiKeys = pgTable(

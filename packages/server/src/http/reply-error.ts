@@ -7,7 +7,7 @@ import { type Dialect, type ErrorCode, errorBody, errorTable, headers } from '@m
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { DatabaseError, DatabaseUnavailable } from '../db/errors.ts';
-import { limitHeaders } from '../rate-limits/take.ts';
+import { refusedHeaders } from '../rate-limits/take.ts';
 import { Refusal } from '../refusal.ts';
 
 declare module 'fastify' {
@@ -86,24 +86,8 @@ export function replyError(error: unknown, request: FastifyRequest, reply: Fasti
   if (code === 'UNAUTHORIZED') void reply.header('www-authenticate', 'Bearer');
   const retryAfterMs = refusal.retryAfterMs ?? (code === 'UNAVAILABLE' || code === 'RATE_LIMITED' ? 1000 : undefined);
   if (retryAfterMs !== undefined) void reply.header('retry-after', String(Math.max(1, Math.ceil(retryAfterMs / 1000))));
-  if (code === 'RATE_LIMITED') void reply.headers(exhausted(details, retryAfterMs ?? 1000));
+  void reply.headers(refusedHeaders(refusal));
   return reply.send(errorBody(dialect, { code, message, details, word, requestId: request.id }));
-}
-
-/** The limit's headers of a 429, from what the refusal says about the limit. */
-function exhausted(
-  details: Readonly<Record<string, unknown>> | undefined,
-  retryAfterMs: number,
-): Record<string, string> {
-  const { policy, limit, windowSeconds } = details ?? {};
-  if (typeof policy !== 'string' || typeof limit !== 'number' || typeof windowSeconds !== 'number') return {};
-  return limitHeaders({
-    policy,
-    limit,
-    windowSeconds,
-    remaining: 0,
-    resetSeconds: Math.ceil(retryAfterMs / 1000),
-  });
 }
 
 function logFailure(error: unknown, refusal: Refusal, request: FastifyRequest, log: Logger): void {

@@ -13,7 +13,7 @@ import type { CredentialChoice } from '../credentials/resolve.ts';
 import type { CallIntent, CallOutcome, ClaimPlace, StandingClaim } from '../db/hot-path.ts';
 import type { CredentialRecord } from '../identity/records.ts';
 import { newId } from '../ids.ts';
-import { type CallPermit, limitHeaders } from '../rate-limits/take.ts';
+import { type CallPermit, limitHeaders, refusedHeaders } from '../rate-limits/take.ts';
 import { Refusal } from '../refusal.ts';
 import { type Answer, answerOfFailure, decodeAnswer, encodeAnswer } from './answer.ts';
 import { forbidden, resolveCaller } from './caller.ts';
@@ -43,6 +43,7 @@ export async function runCall(
       try {
         place.leave = call.parts.limits.enter(call.principal.accountId, call.user.record.id);
       } catch (error) {
+        if (error instanceof Refusal) Object.assign(call.replyHeaders, refusedHeaders(error));
         noteOverride(call, error);
         throw error;
       }

@@ -50,14 +50,14 @@ function agree(inquiry: Inquiry, layer: Deciding, detail: string): void {
 
 /** Looks at limits and credentials without touching them. */
 function lookingToll(inquiry: Inquiry): Toll {
-  const look = async (call: UserCall, target: Step['target']): Promise<void> => {
-    const { limits } = call.parts;
+  const isGeneral = (policy: string): boolean => policy === 'user' || policy === 'server';
+  /** As a real call meets them: the general ones first, an account's own when it is known what the call touches. */
+  const look = async (call: UserCall, target: Step['target'], fits: (policy: string) => boolean): Promise<void> => {
     inquiry.asked = at('limit');
-    inquiry.limits = await limits.peekAll(factsOf(call, target), serverLimitOf(call));
-    if (target === null) await limits.checkRules(factsOf(call));
-    const full = inquiry.limits.find(({ remaining }) => remaining < 1);
+    inquiry.limits = await call.parts.limits.peekAll(factsOf(call, target), serverLimitOf(call));
+    const full = inquiry.limits.find(({ policy, remaining }) => remaining < 1 && fits(policy));
     if (full === undefined) return;
-    const isOwn = full.policy === 'user' || full.policy === 'server';
+    const isOwn = isGeneral(full.policy);
     inquiry.asked = at('limit', isOwn ? (call.server?.id ?? null) : full.policy, full.policy);
     const policy = isOwn ? 'user' : full.policy;
     throw new Refusal('RATE_LIMITED', 'Rate limit exceeded', { reason: `rate_limit:${policy}`, details: { policy } });
@@ -73,10 +73,19 @@ function lookingToll(inquiry: Inquiry): Toll {
       inquiry.asked = decision.by;
       throw forbidden(decision);
     },
-    permit: (call) => look(call, null),
+    async permit(call) {
+      try {
+        await call.parts.limits.checkRules(factsOf(call));
+      } catch (error) {
+        const policy = error instanceof Refusal ? error.details?.['policy'] : undefined;
+        if (typeof policy === 'string') inquiry.asked = at('limit', policy, policy);
+        throw error;
+      }
+      await look(call, null, isGeneral);
+    },
     async rules(call, step) {
       told(inquiry, call, step);
-      await look(call, step.target);
+      await look(call, step.target, () => true);
     },
     async credential(call, step) {
       inquiry.asked = at('credential');

@@ -4,7 +4,7 @@ import { legacyVersions, metaKeys, modernVersion } from '@mcp-valet/shared';
 import { UpstreamFailure } from '../connectors/backend.ts';
 import type { ListKind } from '../connectors/lists.ts';
 import { paramHeaderMismatch, scanParamHeaders } from '../connectors/param-headers.ts';
-import { limitHeaders } from '../rate-limits/take.ts';
+import { limitHeaders, refusedHeaders } from '../rate-limits/take.ts';
 import { Refusal } from '../refusal.ts';
 import type { Answer } from './answer.ts';
 import { runCall, type Step } from './call.ts';
@@ -69,7 +69,10 @@ async function guarded<T>(request: CallRequest, run: () => Promise<T>): Promise<
   try {
     return await run();
   } catch (error) {
-    if (error instanceof Refusal) throw refusalToRpc(error, request.requestId);
+    if (error instanceof Refusal) {
+      Object.assign(request.replyHeaders, refusedHeaders(error));
+      throw refusalToRpc(error, request.requestId);
+    }
     throw error;
   }
 }

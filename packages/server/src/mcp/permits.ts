@@ -2,7 +2,7 @@
 // told to the trail, with whom the caller named, and gives back what was counted before.
 import type { ConnectorRecord } from '../identity/records.ts';
 import { tighter } from '../rate-limits/permit.ts';
-import type { CallFacts, CallPermit, Permit, ServerLimit } from '../rate-limits/take.ts';
+import { type CallFacts, type CallPermit, type Permit, refusedHeaders, type ServerLimit } from '../rate-limits/take.ts';
 import { Refusal } from '../refusal.ts';
 import type { UserCall } from './request.ts';
 import { noteEvent } from './trail.ts';
@@ -28,6 +28,7 @@ async function told<T>(call: UserCall, work: Promise<T>, undo?: () => void): Pro
   } catch (error) {
     undo?.();
     if (error instanceof Refusal) {
+      Object.assign(call.replyHeaders, refusedHeaders(error));
       noteEvent(call, {
         action: 'call.refuse',
         outcome: 'refused',

@@ -34,12 +34,26 @@ export const permitOf = (policy: string, key: LimitKey, verdict: Verdict): Permi
 export const tighter = (a: Permit, b: Permit): Permit => (b.remaining < a.remaining ? b : a);
 
 /** The refusal carries the permit so that a 429 has the same headers as an answer. */
-export function refuse(permit: Permit | undefined, policy: string, retryAfterMs: number): never {
+export function refuse(permit: Pick<Permit, 'limit'> & Partial<Permit>, policy: string, retryAfterMs: number): never {
   throw new Refusal('RATE_LIMITED', 'Rate limit exceeded', {
     retryAfterMs,
     reason: `rate_limit:${policy}`,
-    details: { policy, ...(permit && { limit: permit.limit, windowSeconds: permit.windowSeconds }) },
+    details: { policy, limit: permit.limit, windowSeconds: permit.windowSeconds },
   });
+}
+
+/** The limit's headers of a 429, from what the refusal says about the limit. */
+export function refusedHeaders({ code, details, retryAfterMs }: Refusal): Record<string, string> {
+  if (code !== 'RATE_LIMITED') return {};
+  const { policy, limit, windowSeconds } = details ?? {};
+  if (typeof policy !== 'string' || typeof limit !== 'number') return {};
+  const resetSeconds = Math.ceil((retryAfterMs ?? 1000) / 1000);
+  if (typeof windowSeconds === 'number')
+    return limitHeaders({ policy, limit, windowSeconds, remaining: 0, resetSeconds });
+  return {
+    'ratelimit-policy': `"${policy}";q=${limit};qu="concurrent-requests"`,
+    ratelimit: `"${policy}";r=0;t=${resetSeconds}`,
+  };
 }
 
 /** `RateLimit`, `RateLimit-Policy` and the older `x-ratelimit-*` headers of an answer. */

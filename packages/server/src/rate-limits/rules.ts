@@ -113,7 +113,7 @@ export function createRules({ limiter, giveBack, quotas }: RuleParts) {
       resetSeconds: Math.ceil(resetMs / 1000),
     }));
     const last = states.at(-1);
-    if (last?.refused) refuse(permits.at(-1), last.limitId, last.resetMs);
+    if (last?.refused) refuse({ limit: last.max, windowSeconds: daySeconds }, last.limitId, last.resetMs);
     return permits;
   }
 

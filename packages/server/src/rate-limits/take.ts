@@ -14,7 +14,7 @@ import type { Quotas } from './quotas.ts';
 import { type CallFacts, createRules, type LimitView } from './rules.ts';
 import { SlidingWindowStore, storeClass } from './window.ts';
 
-export { limitHeaders, type Permit } from './permit.ts';
+export { limitHeaders, type Permit, refusedHeaders } from './permit.ts';
 export type { CallFacts, LimitView } from './rules.ts';
 
 export interface ServerLimit {
@@ -161,7 +161,8 @@ export async function createLimits(
     enter(accountId, userId) {
       const key = `${accountId} ${userId}`;
       const held = inFlight.get(key) ?? 0;
-      if (held >= config.limits.concurrentCalls) refuse(undefined, 'user-concurrent', 1000);
+      if (held >= config.limits.concurrentCalls)
+        refuse({ limit: config.limits.concurrentCalls }, 'user-concurrent', 1000);
       inFlight.set(key, held + 1);
       let isHeld = true;
       return () => {

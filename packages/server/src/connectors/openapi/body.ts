@@ -27,12 +27,20 @@ export function writeBody(compiled: CompiledDocument, media: BodyMedia, value: u
   }
 }
 
-const propertySchema = (compiled: CompiledDocument, schema: Schema, name: string): Schema => {
-  const properties = follow(compiled, schema)['properties'];
+/** `seen`: schemas on the way here; one that is made of itself says nothing more the second time. */
+const propertySchema = (
+  compiled: CompiledDocument,
+  schema: Schema,
+  name: string,
+  seen: ReadonlySet<Schema> = new Set(),
+): Schema => {
+  const own = follow(compiled, schema);
+  if (seen.has(own)) return {};
+  const { properties, allOf: all } = own;
   if (isObject(properties) && Object.hasOwn(properties, name)) return follow(compiled, properties[name] as Schema);
-  const all = follow(compiled, schema)['allOf'];
+  const passed = new Set(seen).add(own);
   for (const part of Array.isArray(all) ? (all as Schema[]) : []) {
-    const found = propertySchema(compiled, part, name);
+    const found = propertySchema(compiled, part, name, passed);
     if (Object.keys(found).length > 0) return found;
   }
   return {};
