@@ -11,7 +11,7 @@ import { almost, bodies, contentTypes, headerLists, queries, segments } from './
 import { inParallel, type Sent, Wire } from './support/wire.ts';
 import { noLimits } from './support/world.ts';
 
-const requestsPerRoute = 200;
+const requestsPerRoute = 120;
 /** Printed with every failure: the same seed makes the same requests. */
 const seed = Number(process.env['VALET_FUZZ_SEED'] ?? Date.now() % 2 ** 31);
 

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type RequestListener } from 'node:http';
 import Provider, { type Configuration } from 'oidc-provider';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Json } from '../support/gateway.ts';
 import { newKey, type SigningKey } from '../support/issuer.ts';
 import { closeServer, listenOnLoopback } from '../support/loopback.ts';
@@ -117,13 +117,19 @@ describe('tokens of a real provider', () => {
     const fresh = await provider.signIn('carol');
     expect(JSON.parse(Buffer.from(fresh.split('.')[0] as string, 'base64url').toString()).kid).toBe('key-2');
     expect((await stage.open(old)).status).toBe(200);
-    // The key set may be asked for again 30 s after it was asked for last.
+    expect((await stage.open(fresh)).status).toBe(401);
+    // The key set may be asked for again 30 s after it was asked for last: the process' clock is put forward instead of waiting.
+    const clock = performance.now.bind(performance);
+    let aheadMs = 31_000;
+    vi.spyOn(performance, 'now').mockImplementation(() => clock() + aheadMs);
     await expect.poll(async () => (await stage.open(fresh)).status, { timeout: 35_000, interval: 1_000 }).toBe(200);
     expect((await stage.open(old)).status).toBe(200);
     provider.publish(two);
     const three = newKey('RS256', 'key-3');
     provider.publish(three, two);
     const newest = await provider.signIn('carol');
+    expect((await stage.open(newest)).status).toBe(401);
+    aheadMs += 31_000;
     await expect.poll(async () => (await stage.open(newest)).status, { timeout: 35_000, interval: 1_000 }).toBe(200);
     expect((await stage.open(fresh)).status).toBe(200);
     expect((await stage.open(old)).status).toBe(401);
