@@ -67,37 +67,8 @@ begin
   return query select a.id, a.enabled from accounts a where a.id = s.account_id;
 end $$;
 
--- As in migration 0003, with what narrows a key, what a delegated token may, and whether the account is in use.
-drop function valet_find_principal(bytea);
-create function valet_find_principal(key_hash bytea)
-returns table (
-  key_id text, kind text, account_id text, key_name text, user_id text, username text, user_enabled boolean,
-  server_id text, acts_for_users boolean, owner_user_id text, owner_username text, owner_enabled boolean,
-  remaining_ms double precision, revoked boolean, scopes text[], allowed_users text[], delegation jsonb, account_enabled boolean
-) language plpgsql as $$
-#variable_conflict use_column
-declare k record;
-begin
-  perform set_config('role', 'valet_app', true), set_config('valet.account_id', '', true), set_config('valet.user_id', '*', true),
-    set_config('valet.key_hash', encode(key_hash, 'hex'), true);
-  select a.id, a.kind, a.account_id, a.name, a.user_id, a.server_id, a.expires_at, a.revoked_at, a.scopes, a.allowed_users, a.delegation
-    into k from api_keys a where a.hash = key_hash;
-  if not found then return; end if;
-  perform set_config('valet.account_id', k.account_id, true);
-  return query
-  select k.id, k.kind, k.account_id, k.name, k.user_id, u.username, u.enabled, k.server_id, s.acts_for_users, s.owner_user_id, o.username, o.enabled,
-    -- Counted by the database clock; the caller counts down monotonically. Null: never expires.
-    (extract(epoch from k.expires_at - clock_timestamp()) * 1000)::double precision, k.revoked_at is not null,
-    k.scopes, k.allowed_users, k.delegation, a.enabled
-  from (select) as one
-    left join accounts a on a.id = k.account_id
-    left join users u on u.account_id = k.account_id and u.id = k.user_id
-    left join servers s on s.account_id = k.account_id and s.id = k.server_id
-    left join users o on o.account_id = k.account_id and o.id = s.owner_user_id;
-end $$;
-
-revoke all on function valet_find_issuers(text), valet_find_server_account(text), valet_find_principal(bytea) from public;
-grant execute on function valet_find_issuers(text), valet_find_server_account(text), valet_find_principal(bytea) to valet_app;
+revoke all on function valet_find_issuers(text), valet_find_server_account(text) from public;
+grant execute on function valet_find_issuers(text), valet_find_server_account(text) to valet_app;
 
 drop trigger calls_intent on calls;
 create trigger calls_intent before update of seq, xid, format, id, account_id, at, lease_until, user_id, actor_key_id, actor_kind, attempted_user,

@@ -24,8 +24,9 @@ alter policy user_wall on connect_requests
     or (hash = (select valet_scope_key_hash())) or (state_hash = (select valet_scope_key_hash())))
   with check ((select valet_scope_user()) = '*' or user_id = any ((select valet_scope_users())::text[]));
 
--- As in migration 0009. A delegated token is as good as the key that minted it: revoked, expired or ownerless, the key takes it along.
-create or replace function valet_find_principal(key_hash bytea)
+-- As in migration 0003, with what narrows a key, what a delegated token may, and whether the account is in use. A delegated token is as good as the key that minted it: revoked, expired or ownerless, the key takes it along.
+drop function valet_find_principal(bytea);
+create function valet_find_principal(key_hash bytea)
 returns table (
   key_id text, kind text, account_id text, key_name text, user_id text, username text, user_enabled boolean,
   server_id text, acts_for_users boolean, owner_user_id text, owner_username text, owner_enabled boolean,

@@ -7,6 +7,7 @@ import { notFound, Refusal } from '../refusal.ts';
 import {
   type AccountChanges,
   type AccountRow,
+  assertOperator,
   createAccount,
   defaultAccountName,
   deleteAccount,
@@ -27,17 +28,11 @@ const shown = (row: AccountRow): Account => ({
   createdAt: row.createdAt.toISOString(),
 });
 
-async function assertOperator(ctx: Ctx): Promise<void> {
-  const own = await findAccount(ctx.db, ctx.principal.accountId);
-  if (own?.name === defaultAccountName) return;
-  throw new Refusal('FORBIDDEN', `Only an admin key of the account "${defaultAccountName}" may manage accounts`, {
-    reason: 'not_operator',
-  });
-}
+const operatorOnly = (ctx: Ctx): Promise<void> => assertOperator(ctx.db, ctx.principal.accountId, 'manage accounts');
 
 const create: Handler<Routes['create']> = async ({ body }, ctx) => {
   ctx.note({ target: body.name });
-  await assertOperator(ctx);
+  await operatorOnly(ctx);
   const id = newId('acc');
   const made = await withinAccount(ctx.db, id, ctx.principal.accountId, () =>
     createAccount(ctx.db, ctx.parts.keyring, { id, name: body.name, callsPerMinute: body.callsPerMinute }),
@@ -47,7 +42,7 @@ const create: Handler<Routes['create']> = async ({ body }, ctx) => {
 };
 
 const list: Handler<Routes['list']> = async ({ query }, ctx) => {
-  await assertOperator(ctx);
+  await operatorOnly(ctx);
   const page = openPage('accounts', ['text'], query);
   const { rows: read, total } = await withinAccount(ctx.db, '*', ctx.principal.accountId, () =>
     listAccounts(ctx.db, page),
@@ -64,7 +59,7 @@ async function onAccount<T>(
   fn: (row: AccountRow) => Promise<T>,
 ): Promise<T> {
   ctx.note({ target: accountId });
-  await assertOperator(ctx);
+  await operatorOnly(ctx);
   // The scope of the installation would be asked for by the name '*'.
   if (accountId === '*') throw notFound('Account');
   return withinAccount(ctx.db, accountId, ctx.principal.accountId, async () => {

@@ -18,6 +18,15 @@ export const defaultAccountName = 'default';
 /** The name under which the key from VALET_API_KEY is listed. */
 export const staticKeyName = 'VALET_API_KEY';
 
+/** Throws FORBIDDEN unless the account is the operator's own. `what` completes "may …". */
+export async function assertOperator(tx: Db, accountId: string, what: string): Promise<void> {
+  const own = await findAccount(tx, accountId);
+  if (own?.name === defaultAccountName) return;
+  throw new Refusal('FORBIDDEN', `Only an admin key of the account "${defaultAccountName}" may ${what}`, {
+    reason: 'not_operator',
+  });
+}
+
 export async function findAccount(tx: Db, id: string): Promise<AccountRow | undefined> {
   const [row] = await tx.select().from(accounts).where(eq(accounts.id, id));
   return row;

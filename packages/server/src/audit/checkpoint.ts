@@ -4,6 +4,7 @@
 // different rows or checkpoints give the same bytes. Formats carry a version and are never edited: what they sealed must stay verifiable.
 import { createHash } from 'node:crypto';
 import type { Checkpoint } from '@mcp-valet/shared';
+import type { CheckpointRow } from '../db/checkpoints.ts';
 
 /** `outcome` is the whole row of a call once it ended; `intent` what was known before it was sent. In the order in which leaves stand. */
 export const leafKinds = ['event', 'intent', 'outcome'] as const;
@@ -24,26 +25,6 @@ export interface Closing {
   hash: string;
   /** Its h1: rows below may be gone. */
   floor: string;
-}
-
-/** A checkpoint as the database holds it, without its leaves. */
-export interface CheckpointRow {
-  id: number;
-  segment: number;
-  format: number;
-  /** Decimal text of xid8: rows of transactions in `[h0, h1)` are covered. */
-  h0: string;
-  h1: string;
-  count: number;
-  firstSeq: number | null;
-  lastSeq: number | null;
-  root: Buffer;
-  previous: Buffer;
-  signature: Buffer;
-  /** Canonical JSON, as the database prints it; null on ordinary ones. */
-  closing: string | null;
-  /** Milliseconds since 1970, decimal text. */
-  at: string;
 }
 
 export const checkpointFormat = 1;

@@ -1,11 +1,10 @@
 // How people read the audit trail and check that it is whole. Checking reads every account, so it is the operator's alone.
 import type { Contract } from '@mcp-valet/shared';
-import { defaultAccountName, findAccount } from '../accounts/store.ts';
+import { assertOperator } from '../accounts/store.ts';
 import type { Ctx, Handler } from '../context.ts';
 import { checkpointsBefore } from '../db/checkpoints.ts';
-import { type Db, installationScope, withScope } from '../db/scope.ts';
+import { installationScope, withScope } from '../db/scope.ts';
 import { closePage, openPage, rowsToRead } from '../page.ts';
-import { Refusal } from '../refusal.ts';
 import { getUser } from '../users/store.ts';
 import { shownCheckpoint } from './checkpoint.ts';
 import { shownEvent } from './shown.ts';
@@ -32,21 +31,16 @@ const list: Handler<Routes['list']> = async ({ query }, ctx) => {
   return { events: rows.map(shownEvent), ...facts };
 };
 
-async function assertOperator(ctx: Ctx): Promise<void> {
-  const own = await ctx.scoped((tx: Db) => findAccount(tx, ctx.principal.accountId));
-  if (own?.name === defaultAccountName) return;
-  throw new Refusal('FORBIDDEN', `Only an admin key of the account "${defaultAccountName}" may check the trail`, {
-    reason: 'not_operator',
-  });
-}
+const operatorOnly = (ctx: Ctx): Promise<void> =>
+  ctx.scoped((tx) => assertOperator(tx, ctx.principal.accountId, 'check the trail'));
 
 const verify: Handler<Routes['verify']> = async (_, ctx) => {
-  await assertOperator(ctx);
+  await operatorOnly(ctx);
   return verifyTrail(ctx.parts);
 };
 
 const checkpoints: Handler<Routes['checkpoints']> = async ({ query }, ctx) => {
-  await assertOperator(ctx);
+  await operatorOnly(ctx);
   const page = openPage('checkpoints', ['sequence'], query);
   const before = page.after === undefined ? undefined : Number(page.after[0]);
   const offset = page.after === undefined ? page.offset : 0;

@@ -7,6 +7,7 @@
 import type { Logger } from 'pino';
 import type { Keyring } from '../crypto/keyring.ts';
 import {
+  type CheckpointRow,
   closingCheckpoints,
   deleteClosedCheckpoints,
   lastCheckpoint,
@@ -15,7 +16,7 @@ import {
 import type { Database } from '../db/client.ts';
 import { type Db, installationScope, withScope } from '../db/scope.ts';
 import { beginAlone, deleteClosedRows, hasOpenCallBelow } from '../db/trail.ts';
-import { type CheckpointRow, type Closing, linkOf, readClosing } from './checkpoint.ts';
+import { type Closing, linkOf, readClosing } from './checkpoint.ts';
 import { addCheckpoint, tellCheckpoint } from './sealer.ts';
 
 const everyMs = 3_600_000;

@@ -8,14 +8,13 @@
 import { appendFile } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import type { Keyring } from '../crypto/keyring.ts';
-import { clockAndJson, insertCheckpoint, lastCheckpoint } from '../db/checkpoints.ts';
+import { type CheckpointRow, clockAndJson, insertCheckpoint, lastCheckpoint } from '../db/checkpoints.ts';
 import type { Database } from '../db/client.ts';
 import { isUniqueViolation } from '../db/errors.ts';
 import { type Db, installationScope, withScope } from '../db/scope.ts';
 import { beginAlone, lookAhead, readTrail, type TrailRow } from '../db/trail.ts';
 import {
   bodyOf,
-  type CheckpointRow,
   type Closing,
   checkpointFormat,
   encodeLeaves,

@@ -1,5 +1,6 @@
 // Reads the audit trail. Writing is `audit/record`'s alone; the database refuses to change or delete an event.
-import { and, count, desc, eq, gte, ilike, lt, lte, or, type SQL, sql } from 'drizzle-orm';
+import { and, desc, eq, gte, ilike, lt, lte, or, type SQL } from 'drizzle-orm';
+import { countUpTo } from '../db/count.ts';
 import { auditEvents } from '../db/schema.ts';
 import type { Db } from '../db/scope.ts';
 import type { Page } from '../page.ts';
@@ -66,12 +67,7 @@ export async function readEvents(
     .offset(where.offset);
 }
 
-/** Up to `maxTotal`. */
-async function countWhere(tx: Db, wanted: SQL | undefined): Promise<number> {
-  const some = tx.select({ one: sql`1` }).from(auditEvents).where(wanted).limit(maxTotal).as('some');
-  const [counted] = await tx.select({ total: count() }).from(some);
-  return counted?.total ?? 0;
-}
+const countWhere = (tx: Db, wanted: SQL | undefined): Promise<number> => countUpTo(tx, auditEvents, wanted, maxTotal);
 
 export async function listEvents(
   tx: Db,

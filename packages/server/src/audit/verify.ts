@@ -5,13 +5,12 @@
 // end or made anew by whoever holds the seal key; with one it can.
 import type { Checkpoint } from '@mcp-valet/shared';
 import type { Keyring } from '../crypto/keyring.ts';
-import { checkpointsAfter, closingCheckpoints, leavesBetween } from '../db/checkpoints.ts';
+import { type CheckpointRow, checkpointsAfter, closingCheckpoints, leavesBetween } from '../db/checkpoints.ts';
 import type { Database } from '../db/client.ts';
 import { type Db, installationScope, withScope } from '../db/scope.ts';
 import { beginTask, countUnsealed, readTrail, rowAt, rowBelow, rowFromTheFuture, type TrailRow } from '../db/trail.ts';
 import {
   bodyOf,
-  type CheckpointRow,
   type Closing,
   decodeLeaves,
   type Leaf,

@@ -1,6 +1,7 @@
 // Reads the journal of calls. Writing is the journal's alone; arguments and results were never in it.
 import type { CallRecord } from '@mcp-valet/shared';
-import { and, count, desc, eq, getTableColumns, gte, lt, lte, type SQL, sql } from 'drizzle-orm';
+import { and, desc, eq, getTableColumns, gte, lt, lte, type SQL, sql } from 'drizzle-orm';
+import { countUpTo } from '../db/count.ts';
 import { apiKeys, calls, users } from '../db/schema.ts';
 import type { Db } from '../db/scope.ts';
 import type { Page } from '../page.ts';
@@ -66,11 +67,8 @@ export async function readCalls(
 }
 
 /** Up to `maxTotal`. */
-export async function countCalls(tx: Db, accountId: string, filter: CallFilter): Promise<number> {
-  const some = tx.select({ one: sql`1` }).from(calls).where(matches(accountId, filter)).limit(maxTotal).as('some');
-  const [counted] = await tx.select({ total: count() }).from(some);
-  return counted?.total ?? 0;
-}
+export const countCalls = (tx: Db, accountId: string, filter: CallFilter): Promise<number> =>
+  countUpTo(tx, calls, matches(accountId, filter), maxTotal);
 
 export async function listCalls(
   tx: Db,

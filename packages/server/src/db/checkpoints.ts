@@ -3,10 +3,12 @@
 import { sql } from 'drizzle-orm';
 import { type Db, rowsOf } from './scope.ts';
 
-export interface StoredCheckpoint {
+/** A checkpoint as the database holds it, without its leaves. */
+export interface CheckpointRow {
   id: number;
   segment: number;
   format: number;
+  /** Decimal text of xid8: rows of transactions in `[h0, h1)` are covered. */
   h0: string;
   h1: string;
   count: number;
@@ -15,7 +17,9 @@ export interface StoredCheckpoint {
   root: Buffer;
   previous: Buffer;
   signature: Buffer;
+  /** Canonical JSON, as the database prints it; null on ordinary ones. */
   closing: string | null;
+  /** Milliseconds since 1970, decimal text. */
   at: string;
 }
 
@@ -25,7 +29,7 @@ const checkpointColumns =
 
 const numberOrNull = (value: unknown): number | null => (value === null ? null : Number(value));
 const bytes = (value: unknown): Buffer => Buffer.from(value as Uint8Array);
-const checkpointFrom = (row: Record<string, unknown>): StoredCheckpoint => ({
+const checkpointFrom = (row: Record<string, unknown>): CheckpointRow => ({
   id: Number(row.id),
   segment: Number(row.segment),
   format: Number(row.format),
@@ -41,13 +45,13 @@ const checkpointFrom = (row: Record<string, unknown>): StoredCheckpoint => ({
   at: row.at as string,
 });
 
-export async function lastCheckpoint(tx: Db): Promise<StoredCheckpoint | undefined> {
+export async function lastCheckpoint(tx: Db): Promise<CheckpointRow | undefined> {
   const [row] = rowsOf(await tx.execute(sql`select ${checkpointColumns} from checkpoints order by id desc limit 1`));
   return row && checkpointFrom(row);
 }
 
 /** Ascending by id, from after `id`. */
-export async function checkpointsAfter(tx: Db, id: number, most: number): Promise<StoredCheckpoint[]> {
+export async function checkpointsAfter(tx: Db, id: number, most: number): Promise<CheckpointRow[]> {
   return rowsOf(
     await tx.execute(
       sql`select ${checkpointColumns} from checkpoints where id > ${id} order by id limit ${sql.raw(String(most))}`,
@@ -70,7 +74,7 @@ export async function checkpointsBefore(tx: Db, id: number | undefined, offset: 
 }
 
 /** Newest first. Index: checkpoints_closing. */
-export async function closingCheckpoints(tx: Db): Promise<StoredCheckpoint[]> {
+export async function closingCheckpoints(tx: Db): Promise<CheckpointRow[]> {
   return rowsOf(
     await tx.execute(
       sql`select ${checkpointColumns} from checkpoints where closing is not null order by id desc limit 100`,
@@ -79,7 +83,7 @@ export async function closingCheckpoints(tx: Db): Promise<StoredCheckpoint[]> {
 }
 
 /** The newest checkpoint made before this time whose number is in the chain: where retention may close. */
-export async function lastCheckpointBefore(tx: Db, days: number): Promise<StoredCheckpoint | undefined> {
+export async function lastCheckpointBefore(tx: Db, days: number): Promise<CheckpointRow | undefined> {
   const [row] = rowsOf(
     await tx.execute(sql`select ${checkpointColumns} from checkpoints
       where at < now() - ${days}::double precision * interval '1 day' order by id desc limit 1`),
@@ -104,7 +108,7 @@ export async function clockAndJson(tx: Db, json: object | null): Promise<{ at: s
 }
 
 /** `unique (previous)` refuses a second one after the same. */
-export async function insertCheckpoint(tx: Db, row: StoredCheckpoint & { leaves: Uint8Array }): Promise<void> {
+export async function insertCheckpoint(tx: Db, row: CheckpointRow & { leaves: Uint8Array }): Promise<void> {
   await tx.execute(sql`insert into checkpoints
     (id, segment, format, h0, h1, count, first_seq, last_seq, leaves, root, previous, signature, closing, at) overriding system value
     values (${row.id}, ${row.segment}, ${row.format}, ${row.h0}, ${row.h1}, ${row.count}, ${row.firstSeq}, ${row.lastSeq}, ${row.leaves}, ${row.root},

@@ -1,4 +1,4 @@
-// The statements that every call runs, as SQL functions: one round trip each, scope set inside (migrations 0002, 0007 and 0009).
+// The statements that every call runs, as SQL functions: one round trip each, scope set inside (migrations 0002, 0007, 0009 and 0012).
 // Only encodes and decodes; grouping, retries and what the states mean belong to `calls/` and `identity/`.
 import { type Database, internalsOf } from './client.ts';
 import type { Delegation, KeyKind } from './schema.ts';
