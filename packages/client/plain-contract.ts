@@ -48,7 +48,12 @@ export function plainContract(): Plugin {
   return {
     name: 'plain-contract',
     setup(esbuild) {
-      esbuild.onResolve({ filter: /^@mcp-valet\/shared$/ }, () => ({ path: 'contract', namespace: 'plain-contract' }));
+      esbuild.onResolve({ filter: /^@mcp-valet\/shared$/ }, ({ importer }) =>
+        // The one entry that is there for the schemas.
+        /[/\\]src[/\\]validation[/\\]/.test(importer)
+          ? { path: join(sources, 'index.ts'), sideEffects: false }
+          : { path: 'contract', namespace: 'plain-contract' },
+      );
       esbuild.onLoad({ filter: /.*/, namespace: 'plain-contract' }, () => ({ contents, resolveDir: sources }));
     },
   };

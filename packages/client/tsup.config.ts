@@ -2,13 +2,21 @@
 // open is closed here: licence texts of inlined code (a package without one fails the build), and types that would need zod.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { contract } from '@mcp-valet/shared';
 import { build, defineConfig, type Options } from 'tsup';
-import { writeAdapterTypes } from './adapter-types.ts';
+import { writeEntryTypes } from './entry-types.ts';
+import { finishTypes } from './finish-types.ts';
 import { plainContract } from './plain-contract.ts';
 import { writePlainTypes } from './plain-types.ts';
 
 /** Each is an entry of its own, so that nobody installs a framework that they do not use. */
 const adapters = ['ai-sdk', 'anthropic', 'langchain', 'mcp', 'mcp-v1', 'openai', 'openai-agents'];
+/** Entries beside the main one, by name. */
+const entries: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(adapters.map((name) => [name, `src/adapters/${name}.ts`])),
+  codegen: 'src/codegen/index.ts',
+  validation: 'src/validation/index.ts',
+};
 
 const shared: Options = {
   target: 'es2022',
@@ -19,12 +27,12 @@ const shared: Options = {
 
 export default defineConfig((cli) => ({
   ...shared,
-  entry: { index: 'src/index.ts', ...Object.fromEntries(adapters.map((name) => [name, `src/adapters/${name}.ts`])) },
+  entry: { index: 'src/index.ts', ...entries },
   format: ['esm', 'cjs'],
   clean: true,
   sourcemap: true,
   splitting: true,
-  noExternal: [/^ky$/, '@mcp-valet/shared'],
+  noExternal: [/^ky$/, /^zod($|\/)/, '@mcp-valet/shared'],
   esbuildOptions: (options) => {
     options.sourcesContent = false;
   },
@@ -50,8 +58,9 @@ async function buildTypes(): Promise<void> {
     },
   });
   writePlainTypes('dist/index.d.ts');
-  writeFileSync('dist/index.d.cts', readFileSync('dist/index.d.ts'));
-  writeAdapterTypes(adapters);
+  const types = finishTypes(readFileSync('dist/index.d.ts', 'utf8'), contract);
+  for (const ending of ['ts', 'cts']) writeFileSync(`dist/index.d.${ending}`, types);
+  writeEntryTypes(entries);
 }
 
 function thirdPartyNotices(): NonNullable<Options['esbuildPlugins']>[number] {

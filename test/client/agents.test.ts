@@ -6,7 +6,8 @@ import { addFixtures, type Fixtures, type Rig, startRig } from '../support/gatew
 import { loops } from './agent-loops.ts';
 import { ScriptedModel } from './scripted-model.ts';
 
-const turns = 25;
+/** Of each user; both together take 200 with each framework. */
+const turns = 100;
 let rig: Rig;
 let fixtures: Fixtures;
 

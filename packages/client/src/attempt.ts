@@ -2,14 +2,17 @@
 // Whatever the transport throws ends here: its errors print headers and bodies.
 import { connectionError } from './connection.ts';
 import { AbortError, RedirectError, ResponseError, TimeoutError, ValetError } from './errors.ts';
+import type { Around, MiddlewareRequest } from './middleware.ts';
 import { type Answer, about, type CallContext, requestIdOf } from './respond.ts';
 import { SseParser } from './sse.ts';
+import { whenAborted } from './when-aborted.ts';
 
 /** Sends; must not follow redirects, repeat, or throw on a status. */
 export type Http = (url: string, init: RequestInit) => Promise<Response>;
 
 export interface AttemptRequest {
-  http: Http;
+  /** Asked before anything is sent: it may have to be loaded. */
+  http: () => Http | Promise<Http>;
   method: string;
   url: string;
   /** Headers of this attempt; asked under the timer, because the caller's token function may hang. */
@@ -28,6 +31,7 @@ export interface AttemptRequest {
   /** Takes a good answer unread, to pass it on as it streams. */
   onResponse?: ((response: Response, stop: () => void) => void) | undefined;
   fetchOptions: Readonly<Record<string, unknown>>;
+  around?: Around | undefined;
   /** Hears the headers of any answer before its body is read. */
   onHead?: ((headers: Headers) => void) | undefined;
 }
@@ -68,14 +72,16 @@ export async function attempt(request: AttemptRequest): Promise<Answer> {
 
   const run = async (): Promise<Answer> => {
     const headers = await request.headers();
-    started = true;
-    const response = await request.http(request.url, {
-      ...request.fetchOptions,
-      method: request.method,
-      headers,
-      signal: controller.signal,
-      ...(request.body !== undefined && { body: request.body }),
-    });
+    const http = await request.http();
+    const { method, url, body, around } = request;
+    const exchange = ({ url, body, ...rest }: MiddlewareRequest) => {
+      started = true;
+      // Last, so that no option can undo it: credentials would go along. Not 'error', which makes workerd throw.
+      const fixed = { redirect: 'manual' as const, ...(body !== undefined && { body }) };
+      return http(url, { ...request.fetchOptions, ...rest, ...fixed });
+    };
+    const given = { method, url, headers, body, signal: controller.signal };
+    const response = await (around ? around(given, exchange) : exchange(given));
     request.onHead?.(response.headers);
     if (request.onResponse && response.ok) {
       request.onResponse(response, () => controller.abort());
@@ -85,16 +91,18 @@ export async function attempt(request: AttemptRequest): Promise<Answer> {
   };
 
   if (signal?.aborted) throw aborted(request, false);
-  signal?.addEventListener('abort', onAbort, { once: true });
+  const stopListening = whenAborted(signal, onAbort);
   armTimer();
   try {
     return await Promise.race([run(), ended]);
   } catch (error) {
+    // What may still be under way is of no use to anybody.
+    controller.abort();
     if (error instanceof ValetError) throw error;
     throw connectionError(error, about(context));
   } finally {
     clearTimeout(timer);
-    signal?.removeEventListener('abort', onAbort);
+    stopListening();
   }
 }
 

@@ -1,6 +1,6 @@
 // The promise that every method returns: the value, and three other ways to look at the same one request.
 // Must not start anything twice.
-import { curatedCause } from './connection.ts';
+import { curatedCause } from './error-base.ts';
 import { ValetError } from './errors.ts';
 import type { Meta, Settled } from './operation.ts';
 import type { Answer } from './respond.ts';
@@ -20,7 +20,9 @@ export interface Call<T> extends Promise<T> {
 
 /** One page. Iterating it goes on through the following pages. */
 export interface Page<T> extends AsyncIterable<T> {
+  /** The entries of this page. */
   readonly items: readonly T[];
+  /** Whether `next()` has something. */
   readonly hasMore: boolean;
   /** Length of the whole list, when the server tells it. */
   readonly total?: number;

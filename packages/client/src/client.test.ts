@@ -17,7 +17,7 @@ describe('options', () => {
     await new MCPClient({ apiKey: 'given' }).me();
     expect(server.seen.map((s) => s.headers.authorization)).toEqual(['Bearer from-env', 'Bearer given']);
     vi.stubEnv('MCP_VALET_API_KEY', '');
-    expect(() => new MCPClient()).toThrow(/apiKey is missing/);
+    await expect(new MCPClient().me()).rejects.toThrow(/apiKey is missing/);
   });
 
   it('have no default address', () => {
@@ -139,7 +139,7 @@ describe('errors', () => {
 
   it('have their own name each, also after minification, and a bounded message', () => {
     const classes = Object.entries(sdk).filter(([name]) => name.endsWith('Error'));
-    expect(classes).toHaveLength(27);
+    expect(classes).toHaveLength(28);
     for (const [name, type] of classes) {
       const make = type as unknown as new (fields: object) => ValetError;
       const error = new make({

@@ -2,26 +2,30 @@
 import { contract, type HttpMethod, type SecretInfo } from '@mcp-valet/shared';
 import { type Call, startCall } from './call.ts';
 import { ValidationError } from './errors.ts';
-import { type Input, makeNamespaces, type Namespaces, type Reply } from './namespaces.ts';
+import { execute } from './execute.ts';
+import type { WithOutput } from './input.ts';
+import { makeNamespaces, type Namespaces } from './namespaces.ts';
 import { baseUrlOf, plan } from './operation.ts';
-import { accessUrlOf, type CallOptions, type ClientOptions, resolveOptions } from './options.ts';
+import { accessUrlOf, type CallOptions, type ClientOptions, resolveOptions, type TokenSource } from './options.ts';
 import { checkRawPath, checkUserId, queryString } from './paths.ts';
 import { printAs } from './redact.ts';
-import { parseJson, unreadable } from './respond.ts';
+import { isRecord, parseJson, unreadable } from './respond.ts';
 import { routeCall } from './route-call.ts';
-import { type ExecuteOptions, toolCall } from './rpc.ts';
+import type { Input, Reply } from './route-types.ts';
+import type { ExecuteOptions } from './rpc.ts';
 import type { Secret } from './secret.ts';
 import type { SecretAddress } from './secrets.ts';
 import { send } from './send.ts';
 import type { ToolArgs, ToolName, ToolOutput } from './tool-registry.ts';
 import type { ToolResult } from './tool-result.ts';
 import { type Learned, Transport } from './transport.ts';
-import { makeSelf, makeUser, type SelfClient, type UserClient } from './user.ts';
+import { type EndUserClient, makeEndUser, makeSelf, makeUser, type SelfClient, type UserClient } from './user.ts';
 
 type Routes = typeof contract;
 
 /** Options of `request()`. */
 export interface RawOptions extends CallOptions {
+  /** Appended to the path; `undefined` is left out. */
   query?: Readonly<Record<string, string | number | boolean | undefined>>;
   /** Sent as JSON. */
   body?: unknown;
@@ -66,17 +70,14 @@ export class MCPClient extends Nouns {
    * Calls a tool as one of your users: `forUser(userId).execute(…)`. Never sent without the user; never run twice.
    * A tool that says no is a result with `isError`; a refusal of the gateway throws the class of its code.
    */
-  executeForUser<N extends ToolName>(
+  executeForUser<N extends ToolName, T = ToolOutput<N>>(
     userId: string,
     tool: N,
     args?: ToolArgs<N>,
-    options?: ExecuteOptions,
-  ): Call<ToolResult<ToolOutput<N>>> {
+    options?: ExecuteOptions & WithOutput<T>,
+  ): Call<ToolResult<T>> {
     // Inside the call, so that a wrong user id rejects like every other failure of it.
-    return startCall(async () => {
-      const operation = toolCall<ToolOutput<N>>(this.#transport, checkUserId(userId), tool, args, options ?? {});
-      return send(operation, this.#transport);
-    });
+    return startCall(async () => execute<T>(this.#transport, checkUserId(userId), tool, args, options ?? {}));
   }
 
   /** Publishes an MCP endpoint. `accessToken` and `accessUrl` are shown here and never again. Throws ConflictError when the name is taken. */
@@ -87,7 +88,7 @@ export class MCPClient extends Nouns {
     return this.servers.create(params, options);
   }
 
-  /** Stores a secret of a user for a connector; an existing one is replaced. */
+  /** Stores a secret of a user for a connector; an existing one is replaced. Throws NotFoundError when there is no such connector. */
   setSecret(
     params: SecretAddress & { userId: string; value: string | Secret },
     options?: CallOptions,
@@ -96,8 +97,15 @@ export class MCPClient extends Nouns {
   }
 
   /** Everything as one user. No I/O; cheap enough to make per request. Throws ValidationError when the id cannot be one. */
-  forUser(userId: string, defaults: ExecuteOptions = {}): UserClient {
-    return makeUser(this.#transport, checkUserId(userId), defaults);
+  forUser(userId: string, defaults?: ExecuteOptions): UserClient;
+  /**
+   * Everything as the user whom a token of theirs proves: a JWT of your identity provider, a session of your application. It goes beside the API
+   * key, or alone when the client has none. Keep the view, or the function that gives the token, as long as the user is there.
+   */
+  forUser(user: { token: TokenSource }, defaults?: ExecuteOptions): EndUserClient;
+  forUser(user: string | { token: TokenSource }, defaults: ExecuteOptions = {}): UserClient | EndUserClient {
+    if (isRecord(user)) return makeEndUser(this.#transport, user.token, defaults);
+    return makeUser(this.#transport, checkUserId(user), defaults);
   }
 
   /** The key's own user. The only way to send no user at all. */
@@ -105,7 +113,7 @@ export class MCPClient extends Nouns {
     return makeSelf(this.#transport, defaults);
   }
 
-  /** Who this key is: its kind, account, own user and limits. */
+  /** Who this key is: its kind, account, own user and limits. Throws AuthenticationError when it is none. */
   me(options?: CallOptions): Call<Reply<Routes['system']['me']>> {
     return routeCall(
       this.#transport,
@@ -127,14 +135,14 @@ export class MCPClient extends Nouns {
     );
   }
 
-  /** This client with some options changed. What was learned of the server is shared unless server or credential change. */
+  /** This client with some options changed. What was learned of the server is shared unless server or credential change. Throws ConfigError. */
   withOptions(patch: Partial<ClientOptions>): MCPClient {
     const moves = 'baseUrl' in patch || 'apiKey' in patch || 'accessUrl' in patch;
     const next: Inheriting = { ...this.#options, ...patch, [inherited]: moves ? undefined : this.#transport.learned };
     return new MCPClient(next);
   }
 
-  /** A route that has no method yet. `path` is below `baseUrl`; the answer is parsed JSON, not checked. */
+  /** A route that has no method yet. `path` is below `baseUrl`; the answer is parsed JSON, not checked. Throws the class of its status. */
   request<T = unknown>(method: HttpMethod, path: `/${string}`, options: RawOptions = {}): Call<T> {
     const transport = this.#transport;
     return startCall<T>(async () => {
@@ -176,6 +184,7 @@ export class MCPClient extends Nouns {
     this.#transport.close();
   }
 
+  /** `close`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

@@ -1,5 +1,6 @@
 // Tells from a fetch rejection how far the request came, by walking `cause.code`. Pure. Message texts are never read,
 // and a code we do not know counts as "may have been sent".
+import { curatedCause } from './error-base.ts';
 import { ConnectionError, type ErrorFields } from './errors.ts';
 
 type Phase = ConnectionError['phase'];
@@ -67,13 +68,6 @@ function reasonOf(error: unknown, depth = 0): Reason {
   }
   if (typeof code !== 'string') return unknown;
   return { code, phase: code === 'EPIPE' ? 'send' : 'receive', sent: 'maybe' };
-}
-
-/** A fresh error in place of the transport's own, which prints requests and hosts. */
-export function curatedCause(message: string, code: string | undefined): Error {
-  const cause = new Error(message);
-  if (code !== undefined) Object.defineProperty(cause, 'code', { value: code, enumerable: true });
-  return cause;
 }
 
 /** The error for a rejected fetch that was neither our abort nor our timer. */

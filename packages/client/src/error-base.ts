@@ -6,6 +6,7 @@ export const kind: unique symbol = Symbol.for('mcp-valet.error.kind') as never;
 const lineage: unique symbol = Symbol.for('mcp-valet.error.lineage') as never;
 const maxMessageLength = 1000;
 
+/** Whether a call had an effect. */
 export type Executed = 'no' | 'unknown' | 'yes';
 
 /** The facts of an error; all but the message are optional. */
@@ -114,4 +115,11 @@ export function hide<T extends object>(error: T, values: Partial<T>): void {
 export function fill<const D extends object, F extends object>(defaults: D, fields: F): D & F {
   const given = Object.entries(fields).filter(([, value]) => value !== undefined);
   return { ...defaults, ...Object.fromEntries(given) } as D & F;
+}
+
+/** A fresh error in place of the transport's own, which prints requests and hosts. */
+export function curatedCause(message: string, code: string | undefined): Error {
+  const cause = new Error(message);
+  if (code !== undefined) Object.defineProperty(cause, 'code', { value: code, enumerable: true });
+  return cause;
 }

@@ -1,6 +1,7 @@
 // Every error the SDK throws, one class per thing a caller can do about it. Facts come from the contract's error table (`respond`).
 // Server text in them is scrubbed by whoever makes them.
 import { type ErrorFields, fill, hide, kind, ValetError } from './error-base.ts';
+import type { InputRequests } from './input.ts';
 
 export { type ErrorFields, type Executed, ValetError } from './error-base.ts';
 
@@ -15,6 +16,7 @@ export class ConfigError extends ValetError {
 /** An argument is wrong. Found before anything was sent; `issues` names what. */
 export class ValidationError extends ValetError {
   static override readonly [kind]: string = 'ValidationError';
+  /** What is wrong, and where: `path` names the argument or its field. */
   readonly issues: readonly { path: string; message: string }[];
   constructor(fields: ErrorFields & { path: string }) {
     super(fill({ code: 'VALIDATION' }, fields));
@@ -92,6 +94,7 @@ export class ServerError extends APIError {
   static override readonly [kind]: string = 'ServerError';
 }
 
+/** The facts of a failure of the network. */
 export interface ConnectionFields extends ErrorFields {
   phase: 'dns' | 'connect' | 'tls' | 'send' | 'receive';
   sent: 'no' | 'maybe';
@@ -100,7 +103,9 @@ export interface ConnectionFields extends ErrorFields {
 /** The network failed. `sent: 'no'` means that the request provably never left. */
 export class ConnectionError extends ValetError {
   static override readonly [kind]: string = 'ConnectionError';
+  /** How far the request came. */
   readonly phase: ConnectionFields['phase'];
+  /** Whether the server may have it. */
   readonly sent: 'no' | 'maybe';
   constructor(fields: ConnectionFields) {
     super(fill({ code: 'CONNECTION', retryable: true, executed: fields.sent === 'no' ? 'no' : 'unknown' }, fields));
@@ -112,6 +117,7 @@ export class ConnectionError extends ValetError {
 /** No answer in time: of one attempt, or of the whole call. */
 export class TimeoutError extends ConnectionError {
   static override readonly [kind]: string = 'TimeoutError';
+  /** What took too long: one request (`timeout`), the whole call (`deadline`), or the wait for its turn. */
   readonly kind: 'attempt' | 'deadline' | 'queue';
   constructor(fields: ErrorFields & { kind: 'attempt' | 'deadline' | 'queue' }) {
     super(fill({ code: 'TIMEOUT', phase: 'receive', sent: fields.kind === 'queue' ? 'no' : 'maybe' }, fields));
@@ -130,6 +136,7 @@ export class RedirectError extends ConnectionError {
 /** The caller's signal fired. A call that was already sent may still run: its result can be had with the key. */
 export class AbortError extends ValetError {
   static override readonly [kind]: string = 'AbortError';
+  /** Key of the call: the same call with it answers what became of this one. */
   readonly idempotencyKey: string | undefined;
   constructor(fields: ErrorFields & { idempotencyKey?: string | undefined }) {
     super(fill({ code: 'ABORTED' }, fields));
@@ -140,6 +147,7 @@ export class AbortError extends ValetError {
 /** A JSON-RPC error that is not one of the gateway's own. */
 export class RpcError extends ValetError {
   static override readonly [kind]: string = 'RpcError';
+  /** The number that the server gave. */
   readonly rpcCode: number;
   /** What the server attached; never printed. */
   declare readonly data: unknown;
@@ -161,11 +169,27 @@ export class ToolError<R = unknown> extends ValetError {
   }
 }
 
+/** The tool asks its caller something before it goes on: answer with `onInputRequired`. It has not run to an end. */
+export class InputRequiredError extends ValetError {
+  static override readonly [kind]: string = 'InputRequiredError';
+  /** The questions by name, as MCP writes them; never printed. */
+  declare readonly requests: InputRequests;
+  /** What the server wants back with the answers; never printed. */
+  declare readonly requestState: string | undefined;
+  constructor(fields: ErrorFields & { requests: InputRequests; requestState?: string | undefined }) {
+    super(fill({ code: 'INPUT_REQUIRED', hint: 'Answer with the option onInputRequired' }, fields));
+    hide<InputRequiredError>(this, { requests: fields.requests, requestState: fields.requestState });
+  }
+}
+
 /** The user has to connect an account first, or again. Show `connectUrl` to that user and to nobody else. */
 export class CredentialRequiredError extends ValetError {
   static override readonly [kind]: string = 'CredentialRequiredError';
+  /** Which connector has no usable credential of this user. */
   readonly connector: string | undefined;
+  /** Never connected, or no longer valid. */
   readonly reason: 'missing' | 'reauth_required';
+  /** Until when the link works, ISO 8601. */
   readonly expiresAt: string | undefined;
   /** Where the user signs in. Acts for that user, so it is never printed. */
   declare readonly connectUrl: string | undefined;
@@ -188,8 +212,9 @@ export class CredentialRequiredError extends ValetError {
 /** The server ran the call as somebody else because it does not know the user. It has already happened. */
 export class UserFallbackError<R = unknown> extends ValetError {
   static override readonly [kind]: string = 'UserFallbackError';
-  /** Whom the call was for, and as whom it ran; never printed. */
+  /** Whom the call was for; never printed. */
   declare readonly attempted: string;
+  /** As whom it ran; never printed. */
   declare readonly fallback: string;
   /** What came back; never printed. */
   declare readonly result: R;
@@ -202,6 +227,7 @@ export class UserFallbackError<R = unknown> extends ValetError {
 /** Nobody can say whether the call ran. It is not sent again; ask the journal with the key before you do. */
 export class OutcomeUnknownError extends ValetError {
   static override readonly [kind]: string = 'OutcomeUnknownError';
+  /** Key of the call, for `calls.findByIdempotencyKey`. */
   readonly idempotencyKey: string | undefined;
   /** `running`: the server still works on it. `unknown`: the server lost it. `no_answer`: we heard nothing usable. */
   readonly state: 'running' | 'unknown' | 'no_answer';

@@ -7,7 +7,8 @@ import { isRecord } from './respond.ts';
 import { routeCall } from './route-call.ts';
 import type { Transport } from './transport.ts';
 
-type Found = RouteReply<Contract['calls']['list']>['calls'][number];
+/** A call in the journal. Never arguments or results. */
+export type CallRecord = RouteReply<Contract['calls']['list']>['calls'][number];
 
 /** What `client.calls` has besides the routes of the contract. */
 export interface CallFinder {
@@ -19,7 +20,7 @@ export interface CallFinder {
     key: string,
     query?: { userId?: string; serverId?: string },
     options?: CallOptions,
-  ) => Call<Found | undefined>;
+  ) => Call<CallRecord | undefined>;
 }
 
 export function makeCallFinder(transport: Transport): CallFinder {
@@ -31,7 +32,7 @@ export function makeCallFinder(transport: Transport): CallFinder {
         contract.calls.list,
         () => ({ input: { ...query, idempotencyKey: checkKey(key), limit: 1 }, options }),
         (reply) =>
-          isRecord(reply) && Array.isArray(reply['calls']) ? (reply['calls'][0] as Found | undefined) : undefined,
+          isRecord(reply) && Array.isArray(reply['calls']) ? (reply['calls'][0] as CallRecord | undefined) : undefined,
       ),
   };
 }

@@ -7,6 +7,7 @@ import { ConfigError } from './errors.ts';
  */
 export type RateLimitMode = 'auto' | 'wait' | 'reject';
 
+/** Options of waiting in front of each user's rate limit. */
 export interface RateLimitOptions {
   /** What to do with a call whose user is at the limit. Default `auto`. */
   mode?: RateLimitMode;
@@ -35,7 +36,9 @@ export interface RateLimitOptions {
 
 /** What a store counts against. */
 export interface RateLimitPolicy {
+  /** Calls per window. */
   limit: number;
+  /** Length of the window in milliseconds. */
   windowMs: number;
 }
 
@@ -53,6 +56,7 @@ export interface RateLimitSnapshot {
   policy: string | undefined;
   /** Requests per window; unknown before the first answer. */
   limit: number | undefined;
+  /** Length of the window in milliseconds. */
   windowMs: number | undefined;
   /** Requests that may be sent now. */
   remaining: number | undefined;

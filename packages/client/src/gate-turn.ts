@@ -4,7 +4,9 @@ import * as errors from './errors.ts';
 import { type Ask, type Denial, nothingKnown, type Pass, type Waiter } from './gate-ask.ts';
 import { isNarrowRefusal, readPolicies } from './gate-headers.ts';
 import type { RateLimitEvent, RateLimitPolicy, RateLimitSnapshot } from './gate-options.ts';
+import { tell } from './observe.ts';
 import type { Operation } from './operation.ts';
+import { nameOf } from './redact.ts';
 import { type Answer, about, type CallContext } from './respond.ts';
 import type { Decision } from './retry.ts';
 import type { Transport } from './transport.ts';
@@ -200,18 +202,12 @@ export class Turn {
   }
 
   #tell(event: RateLimitEvent): void {
-    const { hooks } = this.#transport.config;
     this.#transport.log('debug', () => `${event.operation}: rate limit, ${event.type}, ${event.ms ?? 'unknown'} ms`);
-    try {
-      hooks?.rateLimit?.(Object.freeze(event));
-    } catch (error) {
-      this.#transport.log('warn', () => `hooks.rateLimit threw ${nameOf(error)}`);
-    }
+    tell(this.#transport, 'rateLimit', () => event);
   }
 }
 
 const isPass = (result: Pass | Denial | undefined): result is Pass => result?.ok === true;
-const nameOf = (error: unknown): string => (error instanceof Error ? error.name : typeof error);
 
 function denied(denial: Denial, context: CallContext, patienceMs: number): errors.ValetError {
   const fields = { ...about(context), attempts: context.attempts - 1, executed: 'no' as const, retryable: true };

@@ -1,10 +1,13 @@
 // The public surface of the SDK. What is not exported here does not exist for callers.
 import type { Contract } from '@mcp-valet/shared';
-import type { Item, Reply } from './namespaces.ts';
+import type { Item, Reply } from './route-types.ts';
 
+export type { SecretInfo } from '@mcp-valet/shared';
+export type { AccountLink, ConnectParams } from './account-link.ts';
 export type { Call, List, Page, SafeResult } from './call.ts';
 export { MCPClient, type RawOptions } from './client.ts';
 export * from './errors.ts';
+export type { CallRecord } from './find-call.ts';
 export type {
   RateLimitEvent,
   RateLimitMode,
@@ -13,6 +16,8 @@ export type {
   RateLimitSnapshot,
   RateLimitStore,
 } from './gate-options.ts';
+export type { FailureEvent, Hooks, RequestEvent, ResponseEvent, RetryEvent, RetryReason } from './hooks.ts';
+export type { InputRequests, InputResponses, OutputSchema, WithOutput } from './input.ts';
 export type {
   Adapter,
   AdapterInput,
@@ -43,28 +48,38 @@ export type {
   ToolSchema,
 } from './mcp/protocol.ts';
 export type { McpOptions } from './mcp/requests.ts';
-export type { UserMcp } from './mcp/user-mcp.ts';
+export type { UserMcp, UserMinting } from './mcp/user-mcp.ts';
+export type { Middleware, MiddlewareRequest } from './middleware.ts';
 export type { Meta } from './operation.ts';
-export type { CallOptions, ClientOptions, Hooks, Logger, LogLevel, TokenSource } from './options.ts';
+export type { CallOptions, ClientOptions, Logger, LogLevel, ResponseValidation, TokenSource } from './options.ts';
 export type { ExecuteOptions, Progress } from './rpc.ts';
 export { Secret } from './secret.ts';
 export type { ToolArgs, ToolName, ToolOutput, ToolRegistry } from './tool-registry.ts';
 export type { ContentBlock, ToolResult } from './tool-result.ts';
-export type { SelfClient, UserClient } from './user.ts';
+export type { EndUserClient, SelfClient, UserClient } from './user.ts';
+export type { AppInfo } from './user-agent.ts';
 
+/** A published MCP endpoint. */
 export type Server = Reply<Contract['servers']['get']>;
 /** A server with its access token, which is shown once. */
 export type CreatedServer = Reply<Contract['servers']['create']>;
+/** One of your users. */
 export type User = Item<Contract['users']['list']>;
+/** A key without its text. */
 export type ApiKey = Item<Contract['keys']['list']>;
 /** A key with its text, which is shown once. */
 export type CreatedApiKey = Reply<Contract['keys']['create']>;
+/** An upstream, with its state as last seen. */
 export type Connector = Reply<Contract['connectors']['get']>;
+/** What a connector can do: a tool of it. */
 export type Action = Reply<Contract['connectors']['actions']>['actions'][number];
+/** What signs one user in to one connector, without its values. */
 export type Credential = Reply<Contract['credentials']['get']>;
-export type SecretInfo = Item<Contract['secrets']['list']>;
-export type CallRecord = Item<Contract['calls']['list']>;
+/** Who did what to what, and whether it was refused. */
 export type AuditEvent = Item<Contract['audit']['list']>;
+/** A tenant of the gateway. */
 export type Account = Item<Contract['accounts']['list']>;
+/** Who a key is. */
 export type Me = Reply<Contract['system']['me']>;
+/** How the gateway is. */
 export type GatewayStatus = Reply<Contract['system']['status']>;

@@ -3,6 +3,7 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { MCPClient, Secret, ValetError } from './index.ts';
 import { type Handler, json, reset, rpcResult, standIn, textResult } from './stand-in.test-support.ts';
+import { validation } from './validation/index.ts';
 
 const canaries = {
   key: 'mcpv_ent_KeyCanary0123456789abcdefghijk/+=',
@@ -162,6 +163,119 @@ describe('objects', () => {
     if (end.ok) return;
     expectNoLeak(printed(end.error));
     expect((end.error as { result?: { text(): string } }).result?.text()).toBe(canaries.answer);
+  });
+});
+
+/** What each of the ways to look at a client from beside its calls was given. */
+function watchers() {
+  const events: unknown[] = [];
+  const contexts: unknown[] = [];
+  const lines: string[] = [];
+  const note = (event: unknown) => void events.push(event);
+  const write = (line: string) => void lines.push(line);
+  const options = {
+    hooks: { request: note, response: note, retry: note, rateLimit: note, error: note },
+    middleware: [
+      (_: unknown, next: () => Promise<Response>, context: unknown) => {
+        contexts.push(context);
+        return next();
+      },
+    ],
+    logger: { debug: write, info: write, warn: write, error: write },
+    logLevel: 'debug' as const,
+  };
+  return { events, contexts, lines, options };
+}
+
+describe('hooks, the context of middleware and debug logs', () => {
+  for (const [what, handler] of Object.entries(echoing)) {
+    it(`hold no key, token, secret, header, query value, argument, answer or user after ${what}`, async () => {
+      const server = await standIn(handler);
+      const { events, contexts, lines, options } = watchers();
+      // The limits, so that their events are told too: one call goes, the next is refused in front of it.
+      const rateLimit = { mode: 'reject', quota: { limit: 1, windowMs: 60_000 } } as const;
+      const common = { headers, timeout: 100, maxRetries: 1, rateLimit, ...options };
+      const client = new MCPClient({ baseUrl: server.url, apiKey: () => canaries.key, ...common });
+      const tokenized = new MCPClient({ accessUrl: `${server.url}/mcp/s/${canaries.token}`, ...common });
+      const user = client.forUser(canaries.user);
+      const text = JSON.stringify({
+        jsonrpc: '2.0',
+        id: 1,
+        method: 'prompts/get',
+        params: { name: canaries.argument },
+      });
+      await Promise.allSettled([
+        client.setSecret({ userId: canaries.user, connector: 'c', name: 'T', value: new Secret(canaries.secret) }),
+        client.calls.list({ tool: canaries.query }, { rateLimit: 'off' }),
+        client.users.get(canaries.user, { rateLimit: 'off' }),
+        client.request('POST', `/api/x/${canaries.user}`, { query: { q: canaries.query }, body: [canaries.secret] }),
+        tokenized.executeForUser(canaries.user, canaries.argument, { a: canaries.argument }),
+        user.execute(canaries.argument, { a: canaries.argument }),
+        user.execute(canaries.argument, { a: canaries.argument }),
+        user.runAction('c', canaries.argument, { a: canaries.argument }, { rateLimit: 'off' }),
+        user.mcp.fetch(user.mcp.url, { method: 'POST', body: text }),
+      ]);
+      const names = (events as { operation: string }[]).map(({ operation }) => operation);
+      expect(new Set(names)).toEqual(
+        new Set(['secrets.set', 'calls.list', 'users.get', 'request', 'execute', 'runAction', 'mcp.fetch']),
+      );
+      expect(contexts.length).toBeGreaterThan(5);
+      expect(lines.length).toBeGreaterThan(5);
+      for (const each of [...events, ...contexts]) expectNoLeak(printed(each));
+      expectNoLeak(lines.join('\n'));
+    });
+  }
+
+  it('hold nothing of what a hook or a middleware throws', async () => {
+    const server = await standIn((_, r) => json(r, 200, {}));
+    const { events, lines, options } = watchers();
+    const fail = () => {
+      const error = new Error(`failed with ${canaries.key}`);
+      error.name = canaries.secret;
+      throw error;
+    };
+    const client = new MCPClient({ baseUrl: server.url, apiKey: canaries.key, ...options, maxRetries: 0 });
+    const ends = await Promise.all([
+      client
+        .withOptions({ hooks: { request: fail, response: fail } })
+        .me()
+        .safe(),
+      client
+        .withOptions({ middleware: [fail] })
+        .me()
+        .safe(),
+      client
+        .withOptions({
+          middleware: [
+            async (_, next) => {
+              await next();
+              return fail();
+            },
+          ],
+        })
+        .executeForUser(canaries.user, 't')
+        .safe(),
+    ]);
+    expect(ends.map((end) => end.ok)).toEqual([true, false, false]);
+    for (const end of ends) if (!end.ok) expectNoLeak(printed(end.error));
+    for (const event of events) expectNoLeak(printed(event));
+    expect(lines.filter((line) => line.includes('hooks.'))).toHaveLength(2);
+    expectNoLeak(lines.join('\n'));
+  });
+
+  it('hold nothing of a reply that the contract does not know', async () => {
+    const server = await standIn((_, r) =>
+      json(r, 200, { users: [{ [canaries.user]: canaries.answer, metadata: canaries.answer }], [canaries.key]: 1 }),
+    );
+    const { events, lines, options } = watchers();
+    const of = { baseUrl: server.url, apiKey: canaries.key, ...options };
+    await new MCPClient({ ...of, responseValidation: validation('warn') }).users.list();
+    const end = await new MCPClient({ ...of, responseValidation: validation('strict') }).users.list().safe();
+    if (!end.ok) expectNoLeak(printed(end.error));
+    expect(end).toMatchObject({ ok: false, error: { code: 'MISMATCHED_ANSWER' } });
+    for (const event of events) expectNoLeak(printed(event));
+    expect(lines.some((line) => line.includes('users.[].metadata'))).toBe(true);
+    expectNoLeak(lines.join('\n'));
   });
 });
 

@@ -18,8 +18,11 @@ export const graceMs = 15_000;
 
 /** What came back about the request itself. */
 export interface Meta {
+  /** Finds the request in the gateway's log. */
   requestId: string | undefined;
+  /** HTTP status of the last answer. */
   status: number;
+  /** Headers of the last answer. */
   headers: Headers;
   /** Requests sent for this call. */
   attempts: number;
@@ -27,6 +30,7 @@ export interface Meta {
   waitedMs: number;
   /** Where the user stands after this call, as far as this process knows. Absent when the gate is off. */
   rateLimit: RateLimitSnapshot | undefined;
+  /** Key that was sent with the call, if it was one that changes something. */
   idempotencyKey: string | undefined;
   /** The server returned the stored answer of an earlier request with the same key. */
   replayed: boolean;
@@ -65,6 +69,8 @@ export interface Operation<T> {
   probe: { url: string; rpc: boolean } | undefined;
   /** Name of the tool that an MCP endpoint is asked to run. */
   tool: string | undefined;
+  /** A lost connection cancels the call, so it is never sent again. */
+  cancels?: boolean | undefined;
   /** What it counts against; absent: nothing, or the gate is off. */
   limit: { scope: GateScope; user: string; mode: RateLimitMode; options: GateOptions } | undefined;
   reader(): Reader<T>;
@@ -92,6 +98,7 @@ export interface Parts<T> {
   sensitive?: readonly string[];
   /** The tool, where the URL is an MCP endpoint. */
   tool?: string | undefined;
+  cancels?: boolean | undefined;
   /** What it counts against at the server. Default: by its kind. */
   scope?: GateScope | 'nothing' | undefined;
   /** Least timeout of an execution that asked the gateway for more time. */
@@ -139,7 +146,7 @@ export function plan<T>(transport: Transport, parts: Parts<T>, options: CallOpti
       ...parts.headers,
     },
     body,
-    authorize: parts.authorize,
+    authorize: parts.authorize && !transport.config.session,
     repeatable: parts.repeatable,
     timeoutMs,
     deadlineMs: deadlineMs === false ? undefined : deadlineMs,
@@ -150,7 +157,8 @@ export function plan<T>(transport: Transport, parts: Parts<T>, options: CallOpti
     sensitive: parts.sensitive ?? [],
     probe: probeOf(config.baseUrl, parts),
     tool: parts.tool,
-    limit: limitOf(config.rateLimit, parts, options),
+    cancels: parts.cancels,
+    limit: limitOf(transport, parts, options),
     reader: parts.reader,
     done: parts.done,
   };
@@ -165,15 +173,17 @@ function probeOf(
 }
 
 function limitOf(
-  gate: GateOptions | false,
+  { config, gateUser }: Transport,
   { kind, scope: given, userId }: Pick<Parts<unknown>, 'kind' | 'scope' | 'userId'>,
   options: CallOptions,
 ): Operation<unknown>['limit'] {
+  const gate = config.rateLimit;
   const mode = checkMode(options.rateLimit);
   if (gate === false || mode === 'off' || given === 'nothing') return undefined;
   const scope = given ?? (kind === 'execution' ? 'calls' : 'management');
   // Management is limited by key, whomever it is about.
-  return { scope, user: scope === 'management' ? '' : (userId ?? ''), mode: mode ?? gate.mode, options: gate };
+  const user = scope === 'management' && config.token !== undefined ? '' : (userId ?? gateUser);
+  return { scope, user, mode: mode ?? gate.mode, options: gate };
 }
 
 /** The gateway's address, or the reason why a tokenized URL cannot do this. */

@@ -1,41 +1,48 @@
 // What callers may set, and the one place where it is checked and completed from the environment. Wrong or conflicting options throw here.
 import { ConfigError } from './errors.ts';
-import {
-  type GateOptions,
-  type RateLimitEvent,
-  type RateLimitMode,
-  type RateLimitOptions,
-  resolveRateLimit,
-} from './gate-options.ts';
+import { type GateOptions, type RateLimitMode, type RateLimitOptions, resolveRateLimit } from './gate-options.ts';
+import type { Hooks } from './hooks.ts';
+import { checkMiddleware, type Middleware } from './middleware.ts';
 import { checkBaseUrl, encodeSegment } from './paths.ts';
 import { revealed, type Secret } from './secret.ts';
-import { version } from './version.ts';
+import { type AppInfo, userAgentOf } from './user-agent.ts';
 
-/** An API key, or a function that returns the current one; a function is asked before every attempt. */
+/** An API key or a user's token, or a function that returns the current one; a function is asked before every attempt. */
 export type TokenSource = string | Secret | (() => string | Secret | Promise<string | Secret>);
 
+/** Takes log lines; `console` is one. */
 export interface Logger {
+  /** What went over the wire. */
   debug(message: string): void;
+  /** What was done about it: retries, waits. */
   info(message: string): void;
+  /** What somebody should look at. */
   warn(message: string): void;
+  /** What failed. */
   error(message: string): void;
 }
 
+/** Least weight of the lines that are logged. */
 export type LogLevel = 'off' | 'error' | 'warn' | 'info' | 'debug';
 
-/** Functions that are told what happens. They get no user ids, arguments, results or keys. */
-export interface Hooks {
-  /** A call waited for its user's rate limit, was refused by it, or met a 429. */
-  rateLimit?: (event: RateLimitEvent) => void;
+/** A check of replies, as `@mcp-valet/client/validation` makes it. */
+export interface ResponseValidation {
+  /** `warn` logs a mismatch, `strict` throws ResponseError. */
+  readonly mode: 'warn' | 'strict';
+  /** What is wrong with the reply of a route: places and kinds, no values. Empty: nothing. */
+  check(method: string, path: string, reply: unknown): readonly string[];
 }
 
+/** Options of `new MCPClient()`. All have defaults but the address and the credential, which the environment may hold. */
 export interface ClientOptions {
   /** Where the gateway is: `https://mcp.example.com`, with a path prefix if it has one. Else `MCP_VALET_BASE_URL`. */
   baseUrl?: string | URL;
-  /** The API key. Else `MCP_VALET_API_KEY`. */
+  /** The API key. Else `MCP_VALET_API_KEY`. Without one, only `forUser({ token })` can call. */
   apiKey?: TokenSource;
   /** A tokenized server URL, as `servers.create` returned it, instead of `baseUrl` and `apiKey`: for calls only. */
   accessUrl?: string | Secret;
+  /** In a page of the gateway itself, instead of `apiKey`: the cookie of the dashboard's session. For management only. */
+  session?: boolean;
   /** Id of the server that calls go to. Default: the aggregate endpoint `/mcp`. */
   server?: string;
   /** Milliseconds for one attempt, first byte to last. Default 20,000 for management, 45,000 for executions. */
@@ -46,6 +53,8 @@ export interface ClientOptions {
   maxRetries?: number;
   /** Stop retrying for a while when most retries fail. Default true. */
   retryBudget?: boolean;
+  /** Let `signal` stop tools too: see the option of `execute`. Not for `runAction` without a server. Default false. */
+  cancelOnAbort?: boolean;
   /** `never`: do not believe a server that promises to honour idempotency keys. Default `auto`. */
   idempotency?: 'auto' | 'never';
   /**
@@ -54,12 +63,14 @@ export interface ClientOptions {
    */
   trustToolHints?: boolean;
   /**
-   * Waiting in front of each user's rate limit, which is learned from the server's answers, so that no call meets a 429. `false`: calls are
-   * sent as they come.
+   * Waiting in front of each user's rate limit, which is learned from the server's answers, so that no call meets a 429. Default: on, with
+   * the defaults of its options. `false`: calls are sent as they come.
    */
   rateLimit?: RateLimitOptions | false;
-  /** Observers. What they throw is logged and otherwise ignored. */
+  /** Observers, for metrics and traces. They get no user ids, arguments, results or keys; what they throw is logged and otherwise ignored. */
   hooks?: Hooks;
+  /** Your own code around every request, retries included. It is trusted: it sees the credential. */
+  middleware?: readonly Middleware[];
   /** Largest answer that is read, in bytes. Default 16 MiB. */
   maxResponseBytes?: number;
   /** Extra request headers; `null` removes one. Headers that carry identity or framing cannot be set here. */
@@ -70,23 +81,29 @@ export interface ClientOptions {
   fetchOptions?: Readonly<Record<string, unknown>>;
   /** Where log lines go. Default: the console. They hold no bodies, header values, query values, tokens or user ids. */
   logger?: Logger;
-  /** Default `warn`, or `MCP_VALET_LOG`. */
+  /** Which lines are logged: those of this weight and above. Default `warn`, or `MCP_VALET_LOG`. */
   logLevel?: LogLevel;
   /** What to do when the server ran a call as somebody else. Default `throw`: `UserFallbackError`. */
   onUserFallback?: 'throw' | 'return';
+  /** Compares replies with the contract: `validation('warn')` from `@mcp-valet/client/validation`. Default: replies are not checked. */
+  responseValidation?: ResponseValidation;
+  /** Names your application in `User-Agent`, after the SDK. Letters, digits and `-._` only. */
+  appInfo?: AppInfo;
   /** Allow http to hosts other than loopback. Default false. */
   allowInsecureHttp?: boolean;
   /** Allow an API key in a browser, where everybody can read it. Default false. */
   dangerouslyAllowBrowser?: boolean;
 }
 
+/** Options of every call. What is left out is the client's. */
 export interface CallOptions {
   /** Stops waiting. A call that was already sent may still run. */
   signal?: AbortSignal;
-  /** Milliseconds for one attempt. */
+  /** Milliseconds for one attempt. Default: the client's. */
   timeout?: number;
-  /** Milliseconds for the whole call with its retries; `false`: none. */
+  /** Milliseconds for the whole call with its retries; `false`: none. Default: the client's. */
   deadline?: number | false;
+  /** How often a failed attempt may be sent again when that is safe. Default: the client's. */
   maxRetries?: number;
   /** Key of this call, 1-255 visible ASCII characters. Default: random. The same key never runs the same call twice. */
   idempotencyKey?: string;
@@ -101,15 +118,19 @@ export interface Config {
   baseUrl: string | undefined;
   token: TokenSource | undefined;
   accessUrl: string | undefined;
+  session: boolean;
   server: string | undefined;
   timeoutMs: number | undefined;
   deadlineMs: number | false | undefined;
   maxRetries: number;
   retryBudget: boolean;
+  cancelOnAbort: boolean;
   idempotency: 'auto' | 'never';
   trustToolHints: boolean;
   rateLimit: GateOptions | false;
   hooks: Hooks | undefined;
+  middleware: readonly Middleware[];
+  responseValidation: ResponseValidation | undefined;
   maxResponseBytes: number;
   headers: Readonly<Record<string, string>>;
   fetch: typeof globalThis.fetch | undefined;
@@ -140,6 +161,7 @@ const reserved = new Set([
   'x-redirect-uri',
   'x-mcp-server-id',
   'x-valet-strict-user',
+  'x-valet-session',
   'idempotency-key',
   'valet-idempotency-epoch',
 ]);
@@ -208,14 +230,17 @@ export function resolveOptions(options: ClientOptions): Config {
     throw new ConfigError({ message: 'accessUrl stands alone: it already names the server and the credential' });
   }
   const baseUrl = access === undefined ? (options.baseUrl ?? environment('MCP_VALET_BASE_URL')) : undefined;
-  const token = access === undefined ? (options.apiKey ?? environment('MCP_VALET_API_KEY')) : undefined;
+  const session = options.session === true;
+  if (session && (access ?? options.apiKey) !== undefined)
+    throw new ConfigError({ message: 'session stands alone: it is the credential' });
+  const token = access === undefined && !session ? (options.apiKey ?? environment('MCP_VALET_API_KEY')) : undefined;
   if (access === undefined && baseUrl === undefined) {
     throw new ConfigError({ message: 'baseUrl is missing', hint: 'Pass baseUrl or set MCP_VALET_BASE_URL' });
   }
-  if (access === undefined && (token === undefined || (typeof token !== 'function' && !revealed(token)))) {
+  if (token !== undefined && typeof token !== 'function' && !revealed(token)) {
     throw new ConfigError({ message: 'apiKey is missing', hint: 'Pass apiKey or set MCP_VALET_API_KEY' });
   }
-  if (token !== undefined && typeof token !== 'function') checkToken(token);
+  if (token !== undefined && typeof token !== 'function') checkToken(token, 'apiKey');
   if (token !== undefined && isBrowser() && !options.dangerouslyAllowBrowser) {
     throw new ConfigError({ message: 'An API key must not be used in a browser', hint: 'Call from your backend' });
   }
@@ -231,17 +256,24 @@ export function resolveOptions(options: ClientOptions): Config {
     baseUrl: baseUrl === undefined ? undefined : checkBaseUrl(baseUrl, 'baseUrl', allowHttp),
     token,
     accessUrl: access === undefined ? undefined : checkBaseUrl(revealed(access), 'accessUrl', allowHttp),
+    session,
     server: options.server,
     timeoutMs: checkMs(options.timeout, 'timeout'),
     deadlineMs: checkDeadline(options.deadline),
     maxRetries: checkRetries(options.maxRetries) ?? defaultMaxRetries,
     retryBudget: options.retryBudget ?? true,
+    cancelOnAbort: options.cancelOnAbort ?? false,
     idempotency: checkIdempotency(options.idempotency),
     trustToolHints: options.trustToolHints ?? false,
     rateLimit: resolveRateLimit(options.rateLimit),
     hooks: options.hooks,
+    middleware: checkMiddleware(options.middleware),
+    responseValidation: options.responseValidation,
     maxResponseBytes,
-    headers: mergeHeaders({ 'user-agent': `mcp-valet-client/${version}` }, options.headers),
+    headers: mergeHeaders(
+      { 'user-agent': userAgentOf(options.appInfo), ...(session && { 'x-valet-session': '1' }) },
+      options.headers,
+    ),
     fetch: options.fetch,
     fetchOptions: options.fetchOptions ?? {},
     logger: options.logger ?? console,
@@ -250,11 +282,11 @@ export function resolveOptions(options: ClientOptions): Config {
   };
 }
 
-/** The text of a key as it may stand in a header. */
-export function checkToken(token: unknown): string {
+/** The text of a key or token as it may stand in a header. */
+export function checkToken(token: unknown, name: string): string {
   const text = revealed(token);
   if (text === undefined || !/^[\x21-\x7e]{1,8192}$/.test(text)) {
-    throw new ConfigError({ message: 'apiKey must be visible ASCII without spaces' });
+    throw new ConfigError({ message: `${name} must be visible ASCII without spaces` });
   }
   return text;
 }

@@ -1,6 +1,6 @@
 // What a failure means: which row of the retry table it is, and what the caller finally gets. Pure.
 import { aborted } from './attempt.ts';
-import { curatedCause } from './connection.ts';
+import { curatedCause } from './error-base.ts';
 import * as errors from './errors.ts';
 import type { Operation } from './operation.ts';
 import { type Answer, about, type CallContext, isGatewayWord } from './respond.ts';

@@ -2,7 +2,9 @@
 // Each is one small request to the same URL as the same user. No answer is no promise. Decides nothing about the call itself.
 import { attempt } from './attempt.ts';
 import { ValetError } from './errors.ts';
+import { Turn } from './gate-turn.ts';
 import { randomKey } from './idempotency.ts';
+import { aroundOf } from './middleware.ts';
 import type { Operation } from './operation.ts';
 import { type Answer, type CallContext, isRecord } from './respond.ts';
 import { tryParse } from './rpc-answer.ts';
@@ -71,14 +73,25 @@ async function request(
   maxBytes: number,
 ): Promise<Answer | undefined> {
   const context: CallContext = { operation: 'probe', userId: undefined, attempts: 1, changes: false, secrets: [] };
+  const method = body === undefined ? 'GET' : 'POST';
+  const path = body === undefined ? '/status' : operation.template;
+  const event = () => ({ operation: 'probe', method, path, attempt: 1, idempotencyKey: undefined });
+  // It counts at the server, so it waits like every other request; with no room there is no answer.
+  const { limit } = operation;
+  const scoped = body === undefined ? ({ scope: 'management', user: '' } as const) : ({ scope: 'lists' } as const);
+  const counted = limit && { ...limit, ...scoped, mode: 'auto' as const };
+  const turn = new Turn({ ...operation, name: 'probe', limit: counted }, transport);
+  if (await turn.take(context)) return undefined;
+  let answer: Answer | undefined;
+  let failure: ValetError | undefined;
   try {
-    return await attempt({
-      http: transport.http,
-      method: body === undefined ? 'GET' : 'POST',
+    answer = await attempt({
+      http: transport.direct,
+      method,
       url,
       headers: async (): Promise<Record<string, string>> => {
-        const token = operation.authorize ? await transport.token() : undefined;
-        return { ...operation.headers, ...(token !== undefined && { authorization: `Bearer ${token}` }) };
+        const { headers } = await transport.identity(operation.authorize);
+        return { ...operation.headers, ...headers };
       },
       body: body === undefined ? undefined : JSON.stringify(body),
       timeoutMs: patienceMs,
@@ -89,9 +102,13 @@ async function request(
       idempotencyKey: undefined,
       onEvent: () => true,
       fetchOptions: transport.config.fetchOptions,
+      around: aroundOf(transport.config.middleware, event, context),
     });
   } catch (error) {
-    if (error instanceof ValetError) return undefined;
-    throw error;
+    if (!(error instanceof ValetError)) throw error;
+    failure = error;
+  } finally {
+    turn.done(answer, failure);
   }
+  return answer;
 }

@@ -67,3 +67,9 @@ export function scrubDeep(value: unknown, secrets: readonly string[]): unknown {
     Object.entries(value).map(([key, entry]) => [scrub(key, secrets), scrubDeep(entry, secrets)]),
   );
 }
+
+/** The name of what was thrown, if it looks like one: its text may hold anything. */
+export function nameOf(error: unknown): string {
+  const name = error instanceof Error ? error.name : typeof error;
+  return /^\w{1,64}$/.test(name) ? name : 'Error';
+}

@@ -181,11 +181,18 @@ function makeError(
       (Number.isFinite(toldMs) && (toldMs as number) >= 0 ? toldMs : undefined),
     executed,
     details: isRecord(details) ? details : undefined,
+    hint: status === 404 && !proven ? missingFeature(context.operation) : undefined,
     ...about(context),
   };
   const error = construct(code, fields, spoken, answer);
   if (facts) spokenByGateway.add(error);
   return error;
+}
+
+/** A 404 for a whole collection, from a server that does not show to be this gateway: it may lack the feature. */
+function missingFeature(operation: string): string | undefined {
+  const noun = /^(\w+)\.(?:list|create)$/.exec(operation)?.[1];
+  return noun && `This server may have no ${noun}: they are a feature of the MCP Valet gateway`;
 }
 
 function construct(

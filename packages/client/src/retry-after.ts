@@ -43,7 +43,7 @@ export function retryAfterMs(headers: Headers, nowMs: number): number | undefine
 /** Name of the exhausted policy in `RateLimit`, for `RateLimitError.policy`. */
 export function exhaustedPolicy(headers: Headers): string | undefined {
   for (const policy of (headers.get('ratelimit') ?? '').split(',')) {
-    const found = /^\s*"([a-z0-9-]{1,64})"(?=.*;\s*r=0(?:;|\s|$))/i.exec(policy);
+    const found = /^\s*"([a-z0-9_.:-]{1,64})"(?=.*;\s*r=0(?:;|\s|$))/i.exec(policy);
     if (found) return found[1];
   }
   return undefined;

@@ -2,8 +2,8 @@
 // The reply is data: read, renamed, masked, never trusted further.
 import { headers as names, type RouteDefinition, toCamel, toSnake } from '@mcp-valet/shared';
 import { type Call, type List, type Page, startCall, startList } from './call.ts';
-import { AnswerLostError, ValidationError } from './errors.ts';
-import { baseUrlOf, type Operation, plan } from './operation.ts';
+import { AnswerLostError, ResponseError, ValidationError } from './errors.ts';
+import { baseUrlOf, type Operation, plan, type Settled } from './operation.ts';
 import type { CallOptions } from './options.ts';
 import { makePage, nextPosition } from './page.ts';
 import { checkUserId, fillPath, queryString } from './paths.ts';
@@ -24,7 +24,7 @@ const pathNames = (route: RouteDefinition): string[] =>
   [...route.path.matchAll(/\{([^}]+)\}/g)].map((found) => found[1] ?? '');
 
 /** Path ids first, then the input if the route takes one, then options. */
-function positional(route: RouteDefinition, args: readonly unknown[]): RouteArguments {
+export function positional(route: RouteDefinition, args: readonly unknown[]): RouteArguments {
   const names = pathNames(route);
   const ids = Object.fromEntries(names.map((name, at) => [name, args[at]]));
   const rest = args.slice(names.length);
@@ -35,6 +35,8 @@ function positional(route: RouteDefinition, args: readonly unknown[]): RouteArgu
     options: (hasInput ? rest[1] : rest[0]) as CallOptions | undefined,
   };
 }
+
+type Given = () => RouteArguments | Promise<RouteArguments>;
 
 /** A method of a namespace. */
 export function callRoute(
@@ -53,21 +55,27 @@ export function routeCall<T>(
   transport: Transport,
   name: string,
   route: RouteDefinition,
-  given: () => RouteArguments,
+  given: Given,
   map: (reply: unknown) => T,
 ): Call<T> {
-  return startCall(async () => send(routeOperation(transport, name, route, given(), map), transport));
+  return startCall(() => routeSend(transport, name, route, given, map));
 }
 
-/** `given` is asked inside the call, so that a wrong argument rejects instead of throwing. */
-export function routeList<T>(
+/** What `routeCall` starts, for calls that are made of several. */
+export async function routeSend<T>(
   transport: Transport,
   name: string,
   route: RouteDefinition,
-  given: () => RouteArguments,
-): List<T> {
+  given: Given,
+  map: (reply: unknown) => T,
+): Promise<Settled<T>> {
+  return send(routeOperation(transport, name, route, await given(), map), transport);
+}
+
+/** `given` is asked inside the call, so that a wrong argument rejects instead of throwing. */
+export function routeList<T>(transport: Transport, name: string, route: RouteDefinition, given: Given): List<T> {
   return startList<T>(async () => {
-    const all = given();
+    const all = await given();
     const query = isRecord(all.input) ? all.input : {};
     const toPage = (reply: unknown, answer: Answer, context: CallContext): Page<T> => {
       const items = isRecord(reply) ? reply[route.items ?? ''] : undefined;
@@ -103,7 +111,7 @@ function sensitiveOf(body: unknown): string[] {
   return [body['secretValue'], body['api_key'], ...fields].map(revealed).filter((value) => value !== undefined);
 }
 
-function routeOperation<T>(
+export function routeOperation<T>(
   transport: Transport,
   name: string,
   route: RouteDefinition,
@@ -139,6 +147,7 @@ function routeOperation<T>(
       reader: () => ({
         read: (answer, context) => {
           const reply = readObject(answer, context);
+          checkReply(transport, route, reply, answer, context);
           const shown = maskOneTime(isUsers ? toCamel(reply) : reply, oneTime);
           if (answer.headers.has(names.leftOut)) throw answerLost(shown, answer, context);
           return map(shown, answer, context);
@@ -158,6 +167,35 @@ function answerLost(resource: unknown, answer: Answer, context: CallContext): An
     status: answer.status,
     requestId: requestIdOf(undefined, answer.headers),
     resource,
+  });
+}
+
+/** Where the caller asked for it. A mismatch in what has already happened is no reason to lose it, unless the caller wants to know. */
+function checkReply(
+  transport: Transport,
+  route: RouteDefinition,
+  reply: unknown,
+  answer: Answer,
+  context: CallContext,
+): void {
+  const { responseValidation } = transport.config;
+  const issues = reply === undefined ? [] : (responseValidation?.check(route.method, route.path, reply) ?? []);
+  if (issues.length === 0) return;
+  const requestId = requestIdOf(undefined, answer.headers);
+  const message = 'The answer is not what the contract says';
+  transport.log(
+    'warn',
+    () => `${context.operation}: ${message}: ${issues.join('; ')}${requestId ? `, ${requestId}` : ''}`,
+  );
+  if (responseValidation?.mode !== 'strict') return;
+  throw new ResponseError({
+    ...about(context),
+    code: 'MISMATCHED_ANSWER',
+    message,
+    status: answer.status,
+    requestId,
+    details: { issues },
+    ...(context.changes && { executed: 'yes' }),
   });
 }
 

@@ -1,7 +1,8 @@
 // What an answer to an execution means: a result, a refusal of the gateway, an error of the server, or a call that ran as
 // somebody else. No class is picked by the text of a message.
 import { metaKeys } from '@mcp-valet/shared';
-import { CredentialRequiredError, RpcError, UserFallbackError } from './errors.ts';
+import { CredentialRequiredError, InputRequiredError, RpcError, UserFallbackError } from './errors.ts';
+import type { InputRequests } from './input.ts';
 import { scrub } from './redact.ts';
 import {
   type Answer,
@@ -76,6 +77,17 @@ export function finish<T>(
 ): ToolResult<T> {
   const result = isRecord(data) ? toToolResult<T>(data) : undefined;
   if (isRecord(data)) throwFallback(whole, { data, result }, transport, context, answer);
+  if (isRecord(data) && data['resultType'] === 'input_required') {
+    const { inputRequests, requestState } = data;
+    throw new InputRequiredError({
+      ...about(context),
+      message: 'The tool asks for input before it goes on',
+      status: answer.status,
+      requestId: requestIdOf(undefined, answer.headers),
+      requests: (isRecord(inputRequests) ? inputRequests : {}) as InputRequests,
+      requestState: typeof requestState === 'string' ? requestState : undefined,
+    });
+  }
   if (!result) throw unreadable('The result has no content', context, answer);
   const gateway = result._meta?.[metaKeys.error];
   if (isRecord(gateway)) {

@@ -3,6 +3,7 @@
 import { headers } from '@mcp-valet/shared';
 import { ConfigError, ValidationError } from './errors.ts';
 import { randomKey } from './idempotency.ts';
+import type { InputRequests, InputResponses } from './input.ts';
 import type { Operation, Reader } from './operation.ts';
 import { baseUrlOf, graceMs, plan } from './operation.ts';
 import type { CallOptions } from './options.ts';
@@ -14,11 +15,15 @@ import type { Transport } from './transport.ts';
 
 /** How far a call has come, as its server tells. */
 export interface Progress {
+  /** How much is done; grows. */
   progress: number;
+  /** How much there is, when the server knows. */
   total?: number;
+  /** What is being done, for people. */
   message?: string;
 }
 
+/** Options of calls of tools. */
 export interface ExecuteOptions extends CallOptions {
   /** Id of the server to call. Default: the client's. */
   server?: string;
@@ -30,6 +35,23 @@ export interface ExecuteOptions extends CallOptions {
   onProgress?: (progress: Progress) => void;
   /** Throw ToolError when the tool itself says no. Default false. */
   throwOnToolError?: boolean;
+  /**
+   * Answers what the tool asks before it goes on. Without it such a call throws InputRequiredError. `deadline` counts anew after each answer;
+   * the call is sent in the form of MCP 2026-07-28, so a lost connection ends it, as with `cancelOnAbort`.
+   */
+  onInputRequired?: (requests: InputRequests) => InputResponses | Promise<InputResponses>;
+  /**
+   * Let `signal` stop the tool too, instead of only the waiting. The price: a lost connection cancels it as well, and ends as
+   * OutcomeUnknownError instead of being repeated. Default: the client's. For servers that speak MCP 2026-07-28.
+   */
+  cancelOnAbort?: boolean;
+}
+
+/** The 2026-07-28 form of a call: what it has beside the bare one. */
+export interface CallForm {
+  headers: Readonly<Record<string, string>>;
+  params: Readonly<Record<string, unknown>>;
+  meta: Readonly<Record<string, unknown>>;
 }
 
 export const accept = 'application/json, text/event-stream';
@@ -95,6 +117,7 @@ export function toolCall<T>(
   tool: string,
   args: unknown,
   options: ExecuteOptions,
+  form?: CallForm,
 ): Operation<ToolResult<T>> {
   const id = randomKey();
   const given = checkArgs(args, 'args');
@@ -102,7 +125,8 @@ export function toolCall<T>(
   const params = {
     name: checkName(tool, 'tool'),
     arguments: given,
-    ...(onProgress && { _meta: { progressToken: id } }),
+    ...form?.params,
+    ...((onProgress || form) && { _meta: { ...(onProgress && { progressToken: id }), ...form?.meta } }),
   };
   const asked =
     tool === 'execute_action_alloy' && typeof given['timeout'] === 'number' ? given['timeout'] + graceMs : undefined;
@@ -113,13 +137,14 @@ export function toolCall<T>(
       name: 'execute',
       method: 'POST',
       ...endpointOf(transport, options),
-      headers: identityHeaders(transport, userId, options),
+      headers: { ...identityHeaders(transport, userId, options), ...form?.headers },
       accept,
       body: { jsonrpc: '2.0', id, method: 'tools/call', params },
       authorize: transport.config.accessUrl === undefined,
       repeatable: false,
       userId,
       tool,
+      cancels: form !== undefined,
       leastTimeoutMs: asked,
       reader: () => rpcReader<T>(transport, id, options),
     },

@@ -24,6 +24,7 @@ export class Secret {
     return this.#value;
   }
 
+  /** `[secret]`. */
   toString(): string {
     return masked;
   }

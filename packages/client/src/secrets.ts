@@ -26,7 +26,7 @@ export interface SecretAddress {
 interface SecretsOf<U> {
   /** Stores a secret of the user for the connector; an existing one is replaced. Throws NotFoundError when there is no such connector. */
   set(params: U & SecretAddress & { value: string | Secret }, options?: CallOptions): Call<SecretInfo>;
-  /** Names, versions and fingerprints of a user's secrets for a connector; never values. */
+  /** Names, versions and fingerprints of a user's secrets for a connector; never values. Throws NotFoundError when there is no such user. */
   list(params: U & Pick<SecretAddress, 'connector'>, options?: CallOptions): List<SecretInfo>;
   /** Deletes it. Throws NotFoundError when there is none. */
   delete(params: U & SecretAddress, options?: CallOptions): Call<void>;

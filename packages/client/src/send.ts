@@ -5,7 +5,10 @@ import { headers as names } from '@mcp-valet/shared';
 import { aborted, attempt } from './attempt.ts';
 import * as errors from './errors.ts';
 import { Turn } from './gate-turn.ts';
+import type { RequestEvent, RetryReason } from './hooks.ts';
 import { checkKey, isPromised, KeyAge, randomKey } from './idempotency.ts';
+import { aroundOf } from './middleware.ts';
+import { tell, watched } from './observe.ts';
 import type { Meta, Operation, Settled } from './operation.ts';
 import { classify, finalError, isReplay } from './outcome.ts';
 import { isHarmless, learnPromise } from './probe.ts';
@@ -14,7 +17,17 @@ import { decide, type FailureKind } from './retry.ts';
 import { RetryBudget } from './retry-budget.ts';
 import type { Transport } from './transport.ts';
 
-export async function send<T>(operation: Operation<T>, transport: Transport): Promise<Settled<T>> {
+/** `verify` looks at the end once more, before anybody is told of it. */
+export function send<T>(
+  operation: Operation<T>,
+  transport: Transport,
+  verify?: (end: Settled<T>) => Promise<Settled<T>>,
+): Promise<Settled<T>> {
+  const work = verify ? run(operation, transport).then(verify) : run(operation, transport);
+  return transport.config.hooks?.error ? watched(operation, transport, work) : work;
+}
+
+async function run<T>(operation: Operation<T>, transport: Transport): Promise<Settled<T>> {
   const { config, learned } = transport;
   const { signal } = operation;
   const startedAt = performance.now();
@@ -36,7 +49,7 @@ export async function send<T>(operation: Operation<T>, transport: Transport): Pr
   let mayHaveRun = false;
   let age = new KeyAge();
   let sentUnderKey = 0;
-  let token: string | undefined;
+  let tokens: readonly string[] = [];
   let refused: Settled<T> | undefined;
   const turn = new Turn(operation, transport);
   const metaNow = (of: Answer, attempts: number) =>
@@ -44,7 +57,7 @@ export async function send<T>(operation: Operation<T>, transport: Transport): Pr
 
   transport.assertOpen();
   for (let attempts = 1; ; attempts++) {
-    const secrets = [token, ...operation.sensitive].filter((secret) => secret !== undefined);
+    const secrets = [...tokens, ...operation.sensitive];
     const changes = operation.method !== 'GET';
     const context: CallContext = { operation: operation.name, userId: operation.userId, attempts, changes, secrets };
     const stopped = await turn.take(context);
@@ -61,15 +74,16 @@ export async function send<T>(operation: Operation<T>, transport: Transport): Pr
       return { ok: false, error: finalError(why, operation, doubt), answer: undefined };
     }
     const reader = operation.reader();
+    const event = eventOf(operation, attempts, key);
+    tell(transport, 'request', event);
     const sentAt = performance.now();
     const headers = async (): Promise<Record<string, string>> => {
-      if (operation.authorize) {
-        token = await transport.token();
-        context.secrets = [token, ...operation.sensitive];
-      }
+      const identity = await transport.identity(operation.authorize);
+      tokens = identity.secrets;
+      context.secrets = [...tokens, ...operation.sensitive];
       return {
         ...operation.headers,
-        ...(token !== undefined && { authorization: `Bearer ${token}` }),
+        ...identity.headers,
         ...(key !== undefined && { 'idempotency-key': key }),
         ...(attempts > 1 && { 'x-retry-count': String(attempts - 1) }),
         ...(sentUnderKey++ > 0 && epoch !== undefined && { [names.idempotencyEpoch]: epoch }),
@@ -94,6 +108,7 @@ export async function send<T>(operation: Operation<T>, transport: Transport): Pr
         onEvent: reader.onEvent,
         onResponse: reader.onResponse,
         fetchOptions: config.fetchOptions,
+        around: aroundOf(config.middleware, event, context),
         // At once: the promise of an answer whose body is then lost counts for its repetition.
         onHead: (head) => learned.verdict.learn(head, false, performance.now()),
       });
@@ -103,14 +118,14 @@ export async function send<T>(operation: Operation<T>, transport: Transport): Pr
       learned.verdict.learn(answer.headers, true, performance.now());
       if (config.retryBudget) learned.budget.earn(spent);
       turn.done(answer, undefined);
-      log(transport, operation, `${answer.status}`, sentAt, attempts, answer);
+      ended(transport, event, undefined, sentAt, answer);
       return { ok: true, data, meta: metaNow(answer, attempts), answer };
     } catch (thrown) {
       turn.done(answer, thrown instanceof errors.ValetError ? thrown : undefined);
       if (!(thrown instanceof errors.ValetError)) throw thrown;
       error = thrown;
     }
-    log(transport, operation, error.code, sentAt, attempts, answer);
+    ended(transport, event, error.code, sentAt, answer);
 
     if (operation.done && mayHaveRun && error instanceof errors.NotFoundError && answer) {
       return { ok: true, data: operation.done(), meta: metaNow(answer, attempts), answer };
@@ -119,7 +134,7 @@ export async function send<T>(operation: Operation<T>, transport: Transport): Pr
     mayHaveRun ||= error.executed === 'unknown' && !(error instanceof errors.OutcomeUnknownError);
     const kind = classify(error, isOk(answer), reader.delivered?.() ?? false);
     const cost = kind === 'limited' ? 'limited' : 'other';
-    const believes = config.idempotency === 'auto';
+    const believes = config.idempotency === 'auto' && !operation.cancels;
     const isOpen =
       key !== undefined && !operation.repeatable && error.executed !== 'no' && needsPermission(kind, answer);
     const worthAsking = isOpen && retries < operation.maxRetries;
@@ -144,7 +159,7 @@ export async function send<T>(operation: Operation<T>, transport: Transport): Pr
           maxRetries: operation.maxRetries,
           polls,
           affordable,
-          refreshable: operation.authorize && typeof config.token === 'function' && !refreshed,
+          refreshable: transport.isRefreshable(operation.authorize) && !refreshed,
           retryAfterMs: error.retryAfterMs,
           remainingMs: remainingMs(),
           random: Math.random(),
@@ -178,6 +193,14 @@ export async function send<T>(operation: Operation<T>, transport: Transport): Pr
       epoch = promise?.epoch;
       mayHaveRun = false;
     }
+    tell(transport, 'retry', () => ({
+      ...event(),
+      reason: kind as RetryReason,
+      delayMs: decision.delayMs || (isQueued ? turn.snapshot().retryAfterMs : 0),
+      code: error.code,
+      status: error.status,
+      requestId: error.requestId,
+    }));
     if (isQueued && decision.delayMs === 0) continue;
     const ending = await transport.sleep(decision.delayMs, signal);
     waitedMs += decision.delayMs;
@@ -224,18 +247,33 @@ function metaOf(
   return { requestId, status, headers, attempts, waitedMs, rateLimit, idempotencyKey, replayed: isReplay(answer) };
 }
 
-function log(
+/** One request as observers and middleware may see it. Made when somebody looks. */
+const eventOf =
+  ({ name, method, template }: Operation<unknown>, attempt: number, idempotencyKey: string | undefined) =>
+  (): RequestEvent => ({ operation: name, method, path: template, attempt, idempotencyKey });
+
+/** Tells that an attempt is over: the log, and whoever observes. `code`: of the error that it ended with. */
+function ended(
   transport: Transport,
-  of: Operation<unknown>,
-  outcome: string,
+  event: () => RequestEvent,
+  code: string | undefined,
   sentAt: number,
-  attempts: number,
   answer: Answer | undefined,
 ) {
+  const durationMs = performance.now() - sentAt;
+  const facts = () => ({
+    ...event(),
+    status: answer?.status,
+    code,
+    requestId: answer && requestIdOf(undefined, answer.headers),
+    durationMs,
+    bytes: answer?.bytes.length,
+  });
+  tell(transport, 'response', facts);
   transport.log('debug', () => {
-    const request = answer ? requestIdOf(undefined, answer.headers) : undefined;
-    const size = answer ? `, ${answer.bytes.length} bytes` : '';
-    const took = Math.round(performance.now() - sentAt);
-    return `${of.method} ${of.template}: ${outcome}, ${took} ms${size}, attempt ${attempts}${request ? `, ${request}` : ''}`;
+    const { method, path, status, requestId, bytes, attempt } = facts();
+    const size = bytes === undefined ? '' : `, ${bytes} bytes`;
+    const id = requestId === undefined ? '' : `, ${requestId}`;
+    return `${method} ${path}: ${code ?? status}, ${Math.round(durationMs)} ms${size}, attempt ${attempt}${id}`;
   });
 }

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { getEventListeners } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { AbortError, MCPClient, OutcomeUnknownError, TimeoutError } from './index.ts';
 import { resolveOptions } from './options.ts';
 import { toolCall } from './rpc.ts';
@@ -139,6 +139,29 @@ describe('an abort', () => {
     }
     expect(sent).toBeGreaterThan(10_000);
     expect(succeeded).toBeGreaterThan(5_000);
+  });
+});
+
+describe('fifty calls in flight on one signal', () => {
+  it('put one listener on it, which hears for all, and make Node warn of nothing', async () => {
+    const warnings: string[] = [];
+    const onWarning = (warning: Error) => warnings.push(warning.name);
+    process.on('warning', onWarning);
+    const controller = new AbortController();
+    const { client, seen } = await clientOf(() => undefined, { rateLimit: false });
+    const calls = Array.from({ length: 50 }, (_, i) =>
+      client.executeForUser(`u${i}`, 't', {}, { signal: controller.signal }).safe(),
+    );
+    await vi.waitUntil(() => seen.length === 50, { timeout: 20_000 });
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(1);
+    controller.abort();
+    const ends = await Promise.all(calls);
+    expect(ends.map((end) => !end.ok && end.error.name)).toEqual(calls.map(() => 'AbortError'));
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
+    // Node tells of them in a later turn.
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('warning', onWarning);
+    expect(warnings).toEqual([]);
   });
 });
 

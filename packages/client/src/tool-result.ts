@@ -10,10 +10,13 @@ export interface ContentBlock {
 
 /** The answer of a tool. `isError` is the tool saying no; a refusal of the gateway is thrown instead. */
 export interface ToolResult<T = unknown> {
+  /** What the tool said, block by block. */
   content: ContentBlock[];
   /** The answer as data, when the tool declares its shape. */
   structuredContent?: T;
+  /** The tool itself said no. */
   isError: boolean;
+  /** What servers attach for programs. */
   _meta?: Record<string, unknown>;
   /** All text blocks, one per line. */
   text(): string;

@@ -1,18 +1,21 @@
 // One user's view of the client: every call and every noun bound to that user. Making one does no I/O.
 import { contract } from '@mcp-valet/shared';
+import type { AccountLink, ConnectParams } from './account-link.ts';
 import { type Call, type List, startCall } from './call.ts';
-import { ValidationError } from './errors.ts';
+import { connectAccount } from './connect-account.ts';
+import { PermissionError, ValidationError } from './errors.ts';
+import { execute, executeDirect } from './execute.ts';
 import { nothingKnown } from './gate-ask.ts';
 import type { RateLimitSnapshot } from './gate-options.ts';
-import { type UserMcp, withMcp } from './mcp/user-mcp.ts';
-import type { Input, Item, Method } from './namespaces.ts';
-import type { CallOptions } from './options.ts';
+import type { WithOutput } from './input.ts';
+import { type UserMcp, type UserMinting, withMcp } from './mcp/user-mcp.ts';
+import { type CallOptions, checkToken, type TokenSource } from './options.ts';
 import { printAs } from './redact.ts';
 import { isRecord } from './respond.ts';
 import { type RouteArguments, routeCall, routeList } from './route-call.ts';
-import { directCall, type ExecuteOptions, serverOf, toolCall } from './rpc.ts';
+import type { Input, Item, Method, Reply } from './route-types.ts';
+import { directCall, type ExecuteOptions, serverOf } from './rpc.ts';
 import { makeSecrets, type UserSecrets } from './secrets.ts';
-import { send } from './send.ts';
 import type { ToolArgs, ToolName, ToolOutput } from './tool-registry.ts';
 import type { ToolResult } from './tool-result.ts';
 import type { Transport } from './transport.ts';
@@ -36,35 +39,61 @@ export interface UserCredentials {
 
 /** What a key does as its own user. Its credentials and calls are `client.credentials` and `client.calls`, which the gateway scopes. */
 export interface SelfClient {
+  /** This user's named secrets. */
   readonly secrets: UserSecrets;
   /**
    * Calls a tool as this user. A tool that says no is a result with `isError`; a refusal of the gateway throws.
    * Sent again only when that cannot run it twice; otherwise OutcomeUnknownError.
    */
-  execute<N extends ToolName>(tool: N, args?: ToolArgs<N>, options?: ExecuteOptions): Call<ToolResult<ToolOutput<N>>>;
-  /** Runs an action of a connector as this user: through the server when there is one, else directly. */
-  runAction(
+  execute<N extends ToolName, T = ToolOutput<N>>(
+    tool: N,
+    args?: ToolArgs<N>,
+    options?: ExecuteOptions & WithOutput<T>,
+  ): Call<ToolResult<T>>;
+  /** Runs an action of a connector as this user: through the server when there is one, else directly. Throws as `execute`. */
+  runAction<T = unknown>(
     connector: string,
     action: string,
     parameters?: Readonly<Record<string, unknown>>,
-    options?: ExecuteOptions,
-  ): Call<ToolResult>;
+    options?: ExecuteOptions & WithOutput<T>,
+  ): Call<ToolResult<T>>;
   /** Where this user's calls stand at the rate limit, as far as this process knows. Asks nobody. */
   limits(): RateLimitSnapshot;
 }
 
+/** Everything as one user. */
+interface OneUser extends SelfClient, UserMcp {
+  /** This user's credentials at the connectors. */
+  readonly credentials: UserCredentials;
+  /** This user's calls, newest first; never arguments or results. Throws PermissionError for a key that may not read them. */
+  history(query?: Unbound<Input<Routes['calls']['list']>>, options?: CallOptions): List<Item<Routes['calls']['list']>>;
+  /**
+   * A link under which this user signs in to a connector, and `wait()` for the moment when they have. A sign-in that is still open or has to be
+   * renewed is gone on with instead of begun twice. Throws UnprocessableError when the connector has no sign-in.
+   */
+  connectAccount(params: ConnectParams, options?: CallOptions): Call<AccountLink>;
+}
+
 /** Everything a backend does as one of its users. */
-export interface UserClient extends SelfClient, UserMcp {
+export interface UserClient extends OneUser, UserMinting {
   /** The user, as given. */
   readonly userId: string;
-  readonly credentials: UserCredentials;
-  /** This user's calls, newest first; never arguments or results. */
-  history(query?: Unbound<Input<Routes['calls']['list']>>, options?: CallOptions): List<Item<Routes['calls']['list']>>;
+}
+
+/** Everything as the user whom a token proves. Nobody else can be named. */
+export interface EndUserClient extends OneUser {
+  /** Not known before the gateway has looked at the token: ask `me()`. */
+  readonly userId: undefined;
+  /** Whom the token proves. Throws AuthenticationError when it is not good. */
+  me(options?: CallOptions): Call<Reply<Routes['system']['me']>>;
 }
 
 /** Per-call options over the view's defaults. */
-function merge(defaults: ExecuteOptions, options: ExecuteOptions | undefined): ExecuteOptions {
-  if (!options) return defaults;
+function merge<O extends ExecuteOptions>(
+  defaults: ExecuteOptions,
+  options: O | undefined,
+): ExecuteOptions & Partial<O> {
+  if (!options) return defaults as ExecuteOptions & Partial<O>;
   const headers = { ...defaults.headers, ...options.headers };
   return { ...defaults, ...options, ...(Object.keys(headers).length > 0 && { headers }) };
 }
@@ -80,45 +109,49 @@ class Self implements SelfClient {
     this.#user = user;
     this.#defaults = defaults;
     this.secrets = makeSecrets(transport, user === undefined ? 'self' : { userId: user });
-    printAs(this, () => ({ user: user === undefined ? '[self]' : '[user]' }));
+    printAs(this, () => ({ user: user !== undefined ? '[user]' : transport.user ? '[token]' : '[self]' }));
   }
 
-  execute<N extends ToolName>(tool: N, args?: ToolArgs<N>, options?: ExecuteOptions): Call<ToolResult<ToolOutput<N>>> {
-    return startCall(async () => {
-      const merged = merge(this.#defaults, options);
-      return send(toolCall<ToolOutput<N>>(this.#transport, this.#user, tool, args, merged), this.#transport);
-    });
+  execute<N extends ToolName, T = ToolOutput<N>>(
+    tool: N,
+    args?: ToolArgs<N>,
+    options?: ExecuteOptions & WithOutput<T>,
+  ): Call<ToolResult<T>> {
+    return startCall(async () => execute<T>(this.#transport, this.#user, tool, args, merge(this.#defaults, options)));
   }
 
-  runAction(
+  runAction<T = unknown>(
     connector: string,
     action: string,
     parameters?: Readonly<Record<string, unknown>>,
-    options?: ExecuteOptions,
-  ): Call<ToolResult> {
+    options?: ExecuteOptions & WithOutput<T>,
+  ): Call<ToolResult<T>> {
     return startCall(async () => {
       const transport = this.#transport;
       const merged = merge(this.#defaults, options);
       if (transport.config.accessUrl === undefined && serverOf(transport, merged) === undefined) {
-        return send(directCall(transport, this.#user, { connector, action, parameters }, merged), transport);
+        const call = { connector, action, parameters };
+        return executeDirect<T>(() => directCall(transport, this.#user, call, merged), transport, merged);
       }
       const args = { connectorId: connector, actionId: action, ...(parameters !== undefined && { parameters }) };
-      return send(toolCall(transport, this.#user, 'execute_action_alloy', args, merged), transport);
+      return execute<T>(transport, this.#user, 'execute_action_alloy', args, merged);
     });
   }
 
   limits(): RateLimitSnapshot {
-    const { config, learned } = this.#transport;
-    return config.rateLimit ? learned.gate.snapshot('calls', this.#user ?? '', config.rateLimit) : nothingKnown;
+    const { config, learned, gateUser } = this.#transport;
+    return config.rateLimit ? learned.gate.snapshot('calls', this.#user ?? gateUser, config.rateLimit) : nothingKnown;
   }
 }
 
-class User extends Self implements Omit<UserClient, keyof UserMcp> {
+/** A user by name; or by the token in the transport, and then the name is asked for where it is needed. */
+class User extends Self implements Omit<OneUser, keyof UserMcp> {
   readonly credentials: UserCredentials;
-  readonly #userId: string;
+  readonly #userId: string | undefined;
   readonly #transport: Transport;
+  #proven: Promise<string> | undefined;
 
-  constructor(transport: Transport, userId: string, defaults: ExecuteOptions) {
+  constructor(transport: Transport, userId: string | undefined, defaults: ExecuteOptions) {
     super(transport, userId, defaults);
     this.#userId = userId;
     this.#transport = transport;
@@ -130,7 +163,7 @@ class User extends Self implements Omit<UserClient, keyof UserMcp> {
     };
   }
 
-  get userId(): string {
+  get userId(): string | undefined {
     return this.#userId;
   }
 
@@ -138,12 +171,45 @@ class User extends Self implements Omit<UserClient, keyof UserMcp> {
     return routeList(this.#transport, 'calls.list', contract.calls.list, this.#bind(query, options));
   }
 
+  connectAccount(params: ConnectParams, options?: CallOptions): Call<AccountLink> {
+    return startCall(async () => {
+      return connectAccount(this.#transport, await this.#who(), params, options);
+    });
+  }
+
+  me(options?: CallOptions): Call<Reply<Routes['system']['me']>> {
+    return routeCall(
+      this.#transport,
+      'me',
+      contract.system.me,
+      () => ({ options }),
+      (reply) => reply as never,
+    );
+  }
+
+  /** With a key beside it, a list without a name would be everybody's. Naming another than the token proves is refused by the gateway. */
+  #who(): string | Promise<string> {
+    if (this.#userId !== undefined) return this.#userId;
+    this.#proven ??= this.#askWho();
+    // A failure is the caller's to see, and not kept.
+    this.#proven.catch(() => {
+      this.#proven = undefined;
+    });
+    return this.#proven;
+  }
+
+  async #askWho(): Promise<string> {
+    const { effectiveUser } = await this.me();
+    if (effectiveUser) return effectiveUser.userId;
+    throw new PermissionError({ message: 'The token proves no user', operation: 'me' });
+  }
+
   /** Puts this user into the input. Another one there is refused: a bound noun never reaches somebody else. */
   #bind(input: unknown, options: CallOptions | undefined) {
-    return (): RouteArguments => {
-      const userId = this.#userId;
+    return async (): Promise<RouteArguments> => {
       const path = 'userId';
       if (input !== undefined && !isRecord(input)) throw new ValidationError({ message: 'must be an object', path });
+      const userId = await this.#who();
       if (input && 'userId' in input && input['userId'] !== userId) {
         throw new ValidationError({ message: 'This view is bound to one user; leave out userId', path });
       }
@@ -155,4 +221,11 @@ class User extends Self implements Omit<UserClient, keyof UserMcp> {
 export const makeSelf = (transport: Transport, defaults: ExecuteOptions): SelfClient =>
   new Self(transport, undefined, defaults);
 export const makeUser = (transport: Transport, userId: string, defaults: ExecuteOptions): UserClient =>
-  withMcp(new User(transport, userId, defaults), { transport, userId, defaults });
+  withMcp(new User(transport, userId, defaults), { transport, userId, defaults }) as UserClient;
+
+export function makeEndUser(of: Transport, token: TokenSource, defaults: ExecuteOptions): EndUserClient {
+  if (typeof token !== 'function') checkToken(token, 'token');
+  const transport = of.asUser(token);
+  const user = withMcp(new User(transport, undefined, defaults), { transport, userId: undefined, defaults });
+  return user as unknown as EndUserClient;
+}

@@ -1,7 +1,7 @@
 // `@mcp-valet/client/ai-sdk`: a user's tools for the Vercel AI SDK. `const tools = await user.toolsFor(aiSdk)`. Nothing to close.
 import { dynamicTool, jsonSchema } from 'ai';
 import type { Adapter, ContentBlock, ToolResult } from '../index.ts';
-import { blockText, imageOf, resultText } from '../mcp/adapter.ts';
+import { blockText, imageOf, resultText } from '../mcp/result-text.ts';
 import { described, parametersOf } from './schema.ts';
 
 /** Tools by name, for `generateText`, `streamText` and agents. */

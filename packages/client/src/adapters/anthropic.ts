@@ -2,7 +2,7 @@
 // how the runner learns that a result is an error.
 import { ValidationError } from '../errors.ts';
 import type { Adapter, ToolInfo, ToolResult } from '../index.ts';
-import { blockText, imageOf, resultText } from '../mcp/adapter.ts';
+import { blockText, imageOf, resultText } from '../mcp/result-text.ts';
 import { described, parametersOf } from './schema.ts';
 
 type ImageType = 'image/jpeg' | 'image/png' | 'image/gif' | 'image/webp';

@@ -2,7 +2,7 @@
 import { ToolMessage } from '@langchain/core/messages';
 import { DynamicStructuredTool, type ToolRunnableConfig } from '@langchain/core/tools';
 import type { Adapter, ToolInfo, ToolResult } from '../index.ts';
-import { blockText, imageOf, resultText } from '../mcp/adapter.ts';
+import { blockText, imageOf, resultText } from '../mcp/result-text.ts';
 import { parametersOf } from './schema.ts';
 
 type Block = { type: 'text'; text: string } | { type: 'image_url'; image_url: { url: string } };

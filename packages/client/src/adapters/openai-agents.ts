@@ -1,6 +1,6 @@
 // `@mcp-valet/client/openai-agents`: a user's tools as an MCP server of the OpenAI Agents SDK. Imports nothing, opens nothing.
 import type { Adapter, ContentBlock, ToolInfo, ToolResult } from '../index.ts';
-import { errorResult } from '../mcp/model-call.ts';
+import { errorResult } from '../mcp/result-text.ts';
 
 /** A tool as the Agents SDK lists it. */
 export interface AgentsTool {

@@ -1,7 +1,6 @@
 // `@mcp-valet/client/openai`: a user's tools as function tools of OpenAI's APIs, and what to send back for a call. Imports nothing.
 import type { Adapter, AdapterInput, ToolInfo, ToolResult } from '../index.ts';
-import { blockText, imageOf, resultText } from '../mcp/adapter.ts';
-import { errorResult } from '../mcp/model-call.ts';
+import { blockText, errorResult, imageOf, resultText } from '../mcp/result-text.ts';
 import { described, parametersOf } from './schema.ts';
 
 /** A function tool of the Responses API. */

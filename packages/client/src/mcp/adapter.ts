@@ -2,7 +2,7 @@
 // them and never a credential.
 import type { Call } from '../call.ts';
 import type { ExecuteOptions } from '../rpc.ts';
-import type { ContentBlock, ToolResult } from '../tool-result.ts';
+import type { ToolResult } from '../tool-result.ts';
 import { CallKeys } from './call-keys.ts';
 import type { McpEndpoint } from './endpoint.ts';
 import type { ToolFilter } from './filter.ts';
@@ -26,7 +26,8 @@ export interface ToolCallInfo {
 
 /** The part of a user's view that adapters work with. */
 export interface AgentUser {
-  readonly userId: string;
+  /** Unknown of a user with a token of their own. */
+  readonly userId: string | undefined;
   readonly tools: UserTools;
   readonly mcp: McpEndpoint;
   execute(tool: string, args?: Readonly<Record<string, unknown>>, options?: ExecuteOptions): Call<ToolResult>;
@@ -62,7 +63,7 @@ export async function buildTools<T>(
 ): Promise<T> {
   const { runId, connectLinks, onCredentialRequired, ...filter } = options;
   const links = { ...(connectLinks && { connectLinks }), ...(onCredentialRequired && { onCredentialRequired }) };
-  const keys = new CallKeys(user.userId, runId);
+  const keys = new CallKeys(user.userId ?? '', runId);
   const list = async (refresh: boolean) => withModelNames(await user.tools.all({ ...filter, refresh }));
   return adapter.build({
     user,
@@ -82,26 +83,4 @@ export async function buildTools<T>(
       );
     },
   });
-}
-
-/** A result as text, for frameworks whose tools answer text: embedded texts too, other blocks by their kind, data when there is no block. */
-export function resultText(result: ToolResult): string {
-  if (result.content.length === 0 && result.structuredContent !== undefined) {
-    return JSON.stringify(result.structuredContent);
-  }
-  return result.content.map(blockText).join('\n');
-}
-
-export function blockText(block: ContentBlock): string {
-  if (block.type === 'text') return block.text ?? '';
-  const resource = block['resource'] as { uri?: unknown; text?: unknown } | undefined;
-  if (block.type === 'resource' && typeof resource?.text === 'string') return resource.text;
-  const uri = block['uri'] ?? resource?.uri;
-  return `[${block.type}${typeof uri === 'string' ? ` ${uri}` : ''}]`;
-}
-
-/** An image that can be shown to a model. */
-export function imageOf(block: ContentBlock): { data: string; mimeType: string } | undefined {
-  const { type, data, mimeType } = block as { type: string; data?: unknown; mimeType?: unknown };
-  return type === 'image' && typeof data === 'string' && typeof mimeType === 'string' ? { data, mimeType } : undefined;
 }

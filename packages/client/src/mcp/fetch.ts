@@ -1,11 +1,13 @@
 // `user.mcp.fetch`: carries an official MCP client's requests as the user, to the user's own endpoint and nowhere else. Each tools/call
 // gets an idempotency key and follows the same limits and the same table of retries as `execute`; answers stream through unread.
 import { ConfigError, OutcomeUnknownError, ResponseError, ValidationError } from '../errors.ts';
-import { scopeOfMethod } from '../gate-ask.ts';
+import { type GateScope, scopeOfMethod } from '../gate-ask.ts';
+import { Turn } from '../gate-turn.ts';
 import { type Operation, plan } from '../operation.ts';
 import { type Answer, isRecord } from '../respond.ts';
 import { tryParse } from '../rpc-answer.ts';
 import { send } from '../send.ts';
+import { whenAborted } from '../when-aborted.ts';
 import { targetOf, type View } from './identity.ts';
 
 /** A `fetch` for one MCP endpoint, as official MCP clients and frameworks take it. */
@@ -57,21 +59,36 @@ async function read(input: string | URL | Request, init: RequestInit): Promise<C
   };
 }
 
-/** The JSON-RPC method and the tool of a body; a batch has no method of its own. */
-function spoken(body: string | undefined): { method?: string; tool?: string } {
+/** The JSON-RPC method and the tool of a body, and what its messages count against; a batch has no method of its own. */
+function spoken(body: string | undefined): { method?: string; tool?: string; scopes: GateScope[] } {
   const message = body === undefined ? undefined : tryParse(body);
-  if (!isRecord(message) || typeof message['method'] !== 'string') return {};
+  const methods = (Array.isArray(message) ? (message as unknown[]) : [message]).flatMap((each) =>
+    isRecord(each) && typeof each['method'] === 'string' ? [each['method']] : [],
+  );
+  const scopes = methods.flatMap((method) => scopeOfMethod(method) ?? []);
+  if (!isRecord(message) || typeof message['method'] !== 'string') return { scopes };
   const params = isRecord(message['params']) ? message['params'] : {};
   const isCall = message['method'] === 'tools/call' && typeof params['name'] === 'string';
-  return { method: message['method'], ...(isCall && { tool: params['name'] as string }) };
+  return { method: message['method'], ...(isCall && { tool: params['name'] as string }), scopes };
 }
 
-function operationOf(view: View, carried: Carried): Operation<Response> {
+/** Each message of a batch counts at the server, though they go as one request: all but the last take their turn here. */
+async function takeTurns(operation: Operation<Response>, scopes: readonly GateScope[], view: View): Promise<void> {
+  const { name, userId, limit } = operation;
+  for (const scope of scopes) {
+    const turn = new Turn({ ...operation, limit: limit && { ...limit, scope } }, view.transport);
+    const stopped = await turn.take({ operation: name, userId, attempts: 1, changes: true, secrets: [] });
+    if (stopped?.how === 'denied') throw stopped.error;
+    if (stopped) return;
+    turn.done(undefined, undefined);
+  }
+}
+
+function operationOf(view: View, carried: Carried, said: ReturnType<typeof spoken>): Operation<Response> {
   const { method, headers, body, signal } = carried;
   if (method !== 'POST' && method !== 'GET' && method !== 'DELETE') {
     throw new ValidationError({ message: 'method must be GET, POST or DELETE', path: 'method' });
   }
-  const said = spoken(body);
   const isRead = said.method !== undefined && reads.test(said.method);
   const free = Object.fromEntries([...headers].filter(([name]) => !dropped.has(name)));
   const target = targetOf(view);
@@ -87,7 +104,7 @@ function operationOf(view: View, carried: Carried): Operation<Response> {
       repeatable: method !== 'POST' || isRead,
       userId: view.userId,
       tool: said.tool,
-      scope: scopeOfMethod(said.method) ?? 'nothing',
+      scope: said.scopes.at(-1) ?? 'nothing',
       reader: () => takeResponse(signal),
     },
     {
@@ -118,8 +135,7 @@ function takeResponse(signal: AbortSignal | undefined) {
 }
 
 function untilRead(response: Response, body: ReadableStream<Uint8Array>, signal: AbortSignal, stop: () => void) {
-  signal.addEventListener('abort', stop, { once: true });
-  const release = () => signal.removeEventListener('abort', stop);
+  const release = whenAborted(signal, stop);
   const reader = body.getReader();
   const passed = new ReadableStream<Uint8Array>({
     async pull(controller) {
@@ -163,7 +179,11 @@ export function makeFetch(view: View): McpFetch {
         hint: 'Credentials are sent nowhere else; use another fetch for other URLs',
       });
     }
-    const end = await send(operationOf(view, await read(input, init)), view.transport);
+    const carried = await read(input, init);
+    const said = spoken(carried.body);
+    const operation = operationOf(view, carried, said);
+    await takeTurns(operation, said.scopes.slice(0, -1), view);
+    const end = await send(operation, view.transport);
     if (end.ok) return end.data;
     // An MCP client knows what a refusal with a status means; what nobody can know it must not guess.
     const isAnswered = end.answer !== undefined && (end.answer.status < 200 || end.answer.status > 299);

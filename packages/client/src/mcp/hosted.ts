@@ -1,18 +1,25 @@
 // Settings for agents that reach the gateway themselves: hosted MCP connectors of model providers, and other processes. They hold a token
 // of one user in clear, because they exist to be sent; never the API key.
 import { ConfigError } from '../errors.ts';
+import { checkToken } from '../options.ts';
 import { isLoopback } from '../paths.ts';
 import { serverOf } from '../rpc.ts';
+import type { Secret } from '../secret.ts';
 import type { McpFetch } from './fetch.ts';
 import { isUnfiltered, type ToolFilter } from './filter.ts';
 import { credentialNumber, targetOf, type View } from './identity.ts';
-import { tokenText } from './minted.ts';
 import type { UserTools } from './nouns.ts';
+import { tokenText } from './token-text.ts';
 
 /** Options of `hosted`. */
 export interface HostedOptions extends ToolFilter {
-  /** Life of the token. Default 900, at most 86400. */
+  /** Life of the token. Default 900, at most 86400. A token that the user brought lives as long as it lives. */
   ttlSeconds?: number;
+  /**
+   * A token to hand over instead of one that is minted here, for servers that mint none. It must name the user by itself: a provider sends no
+   * user header.
+   */
+  token?: string | Secret;
   /** Name of this server for the model: letters, digits, `-` and `_`. Default `mcp_valet`. */
   label?: string;
   /** OpenAI only: which calls wait for an approval. `writes`: all but those that claim to change nothing. Default `always`. */
@@ -80,13 +87,18 @@ function checkReachable(url: string): string {
   });
 }
 
+function checkGiven({ transport }: View, token: string | Secret): string {
+  if (transport.config.accessUrl === undefined) return checkToken(token, 'token');
+  throw new ConfigError({ message: 'A tokenized URL names no user to a provider', hint: 'Use baseUrl and apiKey' });
+}
+
 export async function makeHosted<F extends keyof HostedFor>(
   view: View,
   tools: UserTools,
   provider: F,
   options: HostedOptions,
 ): Promise<HostedFor[F]> {
-  const { ttlSeconds, approval, label = defaultLabel, ...filter } = options;
+  const { ttlSeconds, token: given, approval, label = defaultLabel, ...filter } = options;
   const url = checkReachable(targetOf(view).url);
   const name = checkLabel(label);
   if (provider !== 'openai' && provider !== 'anthropic') {
@@ -99,7 +111,7 @@ export async function makeHosted<F extends keyof HostedFor>(
     throw new ConfigError({ message: 'A hosted connector sends no credential id: leave out credentialId' });
   }
   const allowed = isUnfiltered(filter) ? undefined : (await tools.all(filter)).map((tool) => tool.name);
-  const token = await tokenText(view, ttlSeconds);
+  const token = given === undefined ? await tokenText(view, ttlSeconds) : checkGiven(view, given);
   const made: HostedFor = {
     openai: {
       type: 'mcp',
@@ -142,7 +154,7 @@ export async function makeConfig<F extends keyof ConfigFor>(
     mastra: async () => {
       const server = serverOf(view.transport, view.defaults) ?? '';
       const number = await credentialNumber(view.transport);
-      const id = `${label}:${new URL(url).host}:${number}:${server}:${view.userId}`;
+      const id = `${label}:${new URL(url).host}:${number}:${server}:${view.userId ?? ''}`;
       return { id, servers: { [label]: { url: new URL(url), fetch } } };
     },
   };

@@ -5,7 +5,8 @@ import type { Transport } from '../transport.ts';
 /** A user's view, as the parts of `user.mcp` see it. */
 export interface View {
   transport: Transport;
-  userId: string;
+  /** Absent where the transport holds the user's token. */
+  userId: string | undefined;
   defaults: ExecuteOptions;
 }
 
@@ -33,7 +34,9 @@ const maxCredentials = 1000;
 
 /** A number for the credential in use, so that what is cached for one is never found with another. Not derived from it. */
 export async function credentialNumber(transport: Transport): Promise<number> {
-  const text = transport.config.accessUrl ?? (await transport.token());
+  const { accessUrl, session } = transport.config;
+  const { secrets } = await transport.identity(accessUrl === undefined && !session);
+  const text = [accessUrl ?? '', ...secrets].join('\n');
   const known = numbers.get(transport.learned) ?? new Map<string, number>();
   numbers.set(transport.learned, known);
   let number = known.get(text);

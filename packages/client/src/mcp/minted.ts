@@ -1,13 +1,10 @@
-// Short-lived tokens of one user, for everything that leaves this process: minted once, kept, and renewed before they end. The API key
-// is only used to mint them.
+// Minting a token of one user. Keeps nothing.
 import { contract } from '@mcp-valet/shared';
 import type { Call } from '../call.ts';
-import { AuthenticationError, ConfigError, NotFoundError, PermissionError, ResponseError } from '../errors.ts';
-import type { Input, Reply } from '../namespaces.ts';
 import type { CallOptions } from '../options.ts';
 import { routeCall } from '../route-call.ts';
-import { serverOf } from '../rpc.ts';
-import { Cache, credentialNumber, type View } from './identity.ts';
+import type { Input, Reply } from '../route-types.ts';
+import type { View } from './identity.ts';
 
 type Route = (typeof contract)['tokens']['create'];
 
@@ -16,55 +13,9 @@ export type TokenParams = Omit<Input<Route>, 'userId'>;
 /** A token with its text, which is shown once. */
 export type MintedToken = Reply<Route>;
 
-const defaultSeconds = 900;
-/** Share of its life after which a token is renewed. */
-const renewAt = 0.8;
-
-interface Kept {
-  text: Promise<string>;
-  renewAtMs: number;
-  endsAtMs: number;
-}
-const tokens = new Cache<Kept>(1000);
-
 /** Mints a token. Not kept: each call makes a new one. */
 export function mint(view: View, params: TokenParams = {}, options?: CallOptions): Call<MintedToken> {
   const { transport, userId } = view;
   const given = () => ({ input: { ...params, userId }, options, userId });
   return routeCall(transport, 'tokens.create', contract.tokens.create, given, (reply) => reply as MintedToken);
-}
-
-async function mintText(view: View, ttlSeconds: number): Promise<string> {
-  const server = serverOf(view.transport, view.defaults);
-  const { token } = await mint(view, { ttlSeconds, ...(server !== undefined && { servers: [server] }) });
-  if (typeof token === 'string' && token !== '') return token;
-  throw new ResponseError({ message: 'The answer has no token', operation: 'tokens.create' });
-}
-
-/** The text of a token that still lives for a while. The same one for all who ask, until it is renewed. */
-export async function tokenText(view: View, ttlSeconds = defaultSeconds): Promise<string> {
-  const { transport, userId, defaults } = view;
-  const { baseUrl, accessUrl, headers } = transport.config;
-  transport.assertOpen();
-  if (accessUrl !== undefined) {
-    throw new ConfigError({ message: 'A tokenized URL mints no tokens', hint: 'Use baseUrl and apiKey' });
-  }
-  const number = await credentialNumber(transport);
-  const key = JSON.stringify([baseUrl, number, userId, serverOf(transport, defaults) ?? null, ttlSeconds, headers]);
-  const found = tokens.get(transport, key);
-  const now = performance.now();
-  if (found && now < found.renewAtMs) return found.text;
-  const lifeMs = ttlSeconds * 1000;
-  const kept: Kept = { text: mintText(view, ttlSeconds), renewAtMs: now + lifeMs * renewAt, endsAtMs: now + lifeMs };
-  tokens.set(transport, key, kept);
-  try {
-    return await kept.text;
-  } catch (error) {
-    if (tokens.get(transport, key) === kept) tokens.delete(transport, key);
-    // While minting fails for a moment, the last one is still good; a refusal is the gateway's decision.
-    const isRefused = [AuthenticationError, PermissionError, NotFoundError].some((kind) => error instanceof kind);
-    if (!found || isRefused || performance.now() >= found.endsAtMs) throw error;
-    tokens.set(transport, key, found);
-    return found.text;
-  }
 }

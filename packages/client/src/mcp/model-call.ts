@@ -3,7 +3,8 @@
 
 import * as errors from '../errors.ts';
 import type { CallOptions } from '../options.ts';
-import { type ToolResult, toToolResult } from '../tool-result.ts';
+import type { ToolResult } from '../tool-result.ts';
+import { errorResult } from './result-text.ts';
 
 /** How a model gets to know that a user has to connect an account. */
 export interface ConnectLinks {
@@ -36,12 +37,6 @@ function refusalText(error: unknown, links: ConnectLinks): string | undefined {
 /** MCP's code for an unknown tool, and for wrong arguments. */
 const invalidParams = -32602;
 const doNotRepeat = 'It may have run: do not repeat this call.';
-
-export function errorResult(text: string): ToolResult {
-  const result = toToolResult({ content: [{ type: 'text', text }], isError: true });
-  if (!result) throw new errors.ValetError({ message: 'A text is no result' });
-  return result;
-}
 
 /** Runs the call. A result, also for a refusal; throws what the program has to know, in words that keep a model from repeating it. */
 export async function callForModel(

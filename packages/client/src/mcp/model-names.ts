@@ -1,15 +1,9 @@
 // Names as every model accepts them. The same tool always gets the same name; two tools never share one.
 import { ConfigError } from '../errors.ts';
+import { hash } from '../short-hash.ts';
 
 const maxLength = 64;
 const hashLength = 8;
-
-/** FNV-1a, for a name that has to be cut: not a secret, only the same everywhere. */
-function hash(text: string): string {
-  let value = 0x811c9dc5;
-  for (let at = 0; at < text.length; at++) value = Math.imul(value ^ text.charCodeAt(at), 0x01000193);
-  return (value >>> 0).toString(16).padStart(hashLength, '0');
-}
 
 function modelName(name: string): string {
   const allowed = name.replace(/[^A-Za-z0-9_-]/g, '_');

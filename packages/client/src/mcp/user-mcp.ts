@@ -1,11 +1,13 @@
-// What MCP and agent frameworks need of a user's view: the nouns of MCP, the endpoint, tokens, and the user's tools in a framework's form.
+// What MCP and agent frameworks need of a user's view: the nouns of MCP, the endpoint, tokens, and the user's tools in a framework's form. What
+// only agents need is loaded when it is asked for.
 import type { Call } from '../call.ts';
 import type { CallOptions } from '../options.ts';
-import { type Adapter, type AgentUser, buildTools, type ToolsForOptions } from './adapter.ts';
+import { part } from '../part.ts';
+import type { Adapter, AgentUser, ToolsForOptions } from './adapter.ts';
 import { type McpClientLike, makeMcpClient } from './client-like.ts';
 import type { McpConnector } from './connect.ts';
 import { type McpEndpoint, makeEndpoint } from './endpoint.ts';
-import { type ConfigFor, type HostedFor, type HostedOptions, makeConfig, makeHosted } from './hosted.ts';
+import type { ConfigFor, HostedFor, HostedOptions } from './hosted.ts';
 import type { View } from './identity.ts';
 import { type MintedToken, mint, type TokenParams } from './minted.ts';
 import {
@@ -28,11 +30,6 @@ export interface UserMcp {
   readonly prompts: UserPrompts;
   /** This user's MCP endpoint, for official clients and frameworks: `url`, `fetch`, `headers()`, `authProvider`. */
   readonly mcp: McpEndpoint;
-  /**
-   * Mints a token that acts as this user and nobody else: for a browser, a sub-agent, another process. Default 15 minutes.
-   * Its text is shown once. Throws PermissionError when the key is not an enterprise or admin key.
-   */
-  token(params?: TokenParams, options?: CallOptions): Call<MintedToken>;
   /** This user's tools as the two methods of an MCP client, for helpers such as `mcpTools` and `mcpToTool`. No connection, nothing to close. */
   asMcpClient(): McpClientLike;
   /**
@@ -51,21 +48,36 @@ export interface UserMcp {
   connect<C>(connector: McpConnector<C>, options?: { signal?: AbortSignal }): Promise<C>;
 }
 
+/** A token that acts as this user. */
+export interface UserMinting {
+  /**
+   * Mints a token that acts as this user and nobody else: for a browser, a sub-agent, another process. Default 15 minutes.
+   * Its text is shown once. Throws PermissionError when the key is not an enterprise or admin key.
+   */
+  token(params?: TokenParams, options?: CallOptions): Call<MintedToken>;
+}
+
 /** Adds MCP to a view. */
-export function withMcp<U extends Pick<AgentUser, 'userId' | 'execute'>>(user: U, view: View): U & UserMcp {
+export function withMcp<U extends Pick<AgentUser, 'userId' | 'execute'>>(
+  user: U,
+  view: View,
+): U & UserMcp & UserMinting {
   const tools = makeTools(view);
   const mcp = makeEndpoint(view);
   const onGone = () => forgetTools(view);
-  const parts: UserMcp = {
+  const parts: UserMcp & UserMinting = {
     tools,
     resources: makeResources(view),
     prompts: makePrompts(view),
     mcp,
     token: (params, options) => mint(view, params, options),
     asMcpClient: () => makeMcpClient(whole, onGone),
-    toolsFor: (adapter, options = {}) => buildTools(whole, adapter, options, onGone),
-    hosted: (provider, options = {}) => makeHosted(view, tools, provider, options),
-    config: (format, options = {}) => makeConfig(view, () => mcp.headers(), mcp.fetch, format, options),
+    toolsFor: async (adapter, options = {}) =>
+      (await part(() => import('./adapter.ts'))).buildTools(whole, adapter, options, onGone),
+    hosted: async (provider, options = {}) =>
+      (await part(() => import('./hosted.ts'))).makeHosted(view, tools, provider, options),
+    config: async (format, options = {}) =>
+      (await part(() => import('./hosted.ts'))).makeConfig(view, () => mcp.headers(), mcp.fetch, format, options),
     connect: (connector, options = {}) =>
       connector.connect({
         url: new URL(mcp.url),

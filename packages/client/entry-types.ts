@@ -1,23 +1,22 @@
-// Declarations of the adapters' entries. They take the SDK's own types from the main entry, so that a class has one declaration and a value
+// Declarations of the entries beside the main one. They take the SDK's own types from the main entry, so that a class has one declaration and a value
 // from one entry fits the other; bundling them would copy every class. Fails rather than leave an import that users do not have.
 import { writeFileSync } from 'node:fs';
 import ts from 'typescript';
 
-/** Writes `dist/<name>.d.ts` and `.d.cts` for each `src/adapters/<name>.ts`. Needs the main entry's declarations. */
-export function writeAdapterTypes(names: readonly string[]): void {
+/** Writes `dist/<name>.d.ts` and `.d.cts` for each source file. Needs the main entry's declarations. */
+export function writeEntryTypes(entries: Readonly<Record<string, string>>): void {
   const { config } = ts.readConfigFile('../../tsconfig.json', ts.sys.readFile.bind(ts.sys)) as { config: object };
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, '../..');
-  const sources = names.map((name) => `src/adapters/${name}.ts`);
-  const program = ts.createProgram(sources, {
+  const program = ts.createProgram(Object.values(entries), {
     ...options,
     noEmit: false,
     incremental: false,
     declaration: true,
     emitDeclarationOnly: true,
   });
-  for (const [at, name] of names.entries()) {
-    const source = program.getSourceFile(sources[at] ?? '');
-    if (!source) throw new Error(`There is no adapter ${name}`);
+  for (const [name, path] of Object.entries(entries)) {
+    const source = program.getSourceFile(path);
+    if (!source) throw new Error(`There is no ${path}`);
     let text = '';
     program.emit(source, (_, written) => {
       text = written;
