@@ -4,6 +4,7 @@ import { performance } from 'node:perf_hooks';
 import { injectOf, neededSecrets, oauthSecrets, type Restrictions } from '@mcp-valet/shared';
 import type { Database } from '../db/client.ts';
 import { findIssuers, findServerAccount } from '../db/find-issuer.ts';
+import { type FoundSession, findSession } from '../db/find-session.ts';
 import { type FoundPrincipal, findPrincipal } from '../db/hot-path.ts';
 import { installationScope, scopedQuery } from '../db/scope.ts';
 import { Cache, Changes, type Topic } from './cache.ts';
@@ -21,6 +22,8 @@ import type {
 
 export interface Directory {
   principal(hash: Uint8Array): Promise<FoundPrincipal | undefined>;
+  /** A session of the dashboard, with the key it stands for. */
+  session(hash: Uint8Array): Promise<FoundSession | undefined>;
   server(accountId: string, serverId: string): Promise<ServerRecord | undefined>;
   /** By username or `usr_` id. */
   user(accountId: string, ref: string): Promise<UserRecord | undefined>;
@@ -148,6 +151,7 @@ export function createDirectory(db: Database): Directory {
     isFresh: () => db.changes.isFresh(),
   });
   const principals = new Cache<FoundPrincipal | undefined>(changes, options(10_000));
+  const sessions = new Cache<FoundSession | undefined>(changes, options(1_000));
   const servers = new Cache<ServerRecord | undefined>(changes, options(10_000));
   const users = new Cache<UserRecord | undefined>(changes, options(10_000));
   const connectors = new Cache<ReadonlyMap<string, ConnectorRecord>>(changes, options(1_000));
@@ -170,25 +174,36 @@ export function createDirectory(db: Database): Directory {
   });
   const whole = (account: string) => ({ account, user: '*' });
 
+  const base64 = (hash: Uint8Array): string =>
+    Buffer.from(hash.buffer, hash.byteOffset, hash.byteLength).toString('base64');
+  const topicsOf = (found: FoundPrincipal | undefined): Topic[] =>
+    found === undefined
+      ? [everything]
+      : [
+          everything,
+          `account:${found.accountId}`,
+          `key:${found.keyId}`,
+          // A delegated token ends with the key that minted it.
+          ...(found.delegation ? ([`key:${found.delegation.mintedBy}`] as const) : []),
+          ...(found.user ? ([`user:${found.user.id}`] as const) : []),
+          ...(found.server ? ([`server:${found.server.id}`] as const) : []),
+          ...(found.server?.owner ? ([`user:${found.server.owner.id}`] as const) : []),
+        ];
+
   return {
     principal: (hash) =>
       principals.get(
-        Buffer.from(hash.buffer, hash.byteOffset, hash.byteLength).toString('base64'),
+        base64(hash),
         () => findPrincipal(db, hash),
-        (found) =>
-          found === undefined
-            ? [everything]
-            : [
-                everything,
-                `account:${found.accountId}`,
-                `key:${found.keyId}`,
-                // A delegated token ends with the key that minted it.
-                ...(found.delegation ? ([`key:${found.delegation.mintedBy}`] as const) : []),
-                ...(found.user ? ([`user:${found.user.id}`] as const) : []),
-                ...(found.server ? ([`server:${found.server.id}`] as const) : []),
-                ...(found.server?.owner ? ([`user:${found.server.owner.id}`] as const) : []),
-              ],
+        topicsOf,
         (found) => found?.remainingMs ?? Number.POSITIVE_INFINITY,
+      ),
+    session: (hash) =>
+      sessions.get(
+        base64(hash),
+        () => findSession(db, hash),
+        (found) => [...topicsOf(found?.key), ...(found ? ([`key:${found.id}`] as const) : [])],
+        (found) => Math.min(found?.remainingMs ?? 0, found?.key.remainingMs ?? Number.POSITIVE_INFINITY),
       ),
     server: (accountId, serverId) =>
       servers.get(

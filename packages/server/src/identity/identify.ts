@@ -1,6 +1,6 @@
 // From a request to its principal: exactly one credential, or a refusal. Runs before a body is read. The answer to every bad credential
 // is the same; the trail and the log hear the reason. A key alone proves an account, never a user other than its own; a user token proves a
-// user, alone or beside a key.
+// user, alone or beside a key. A session of the dashboard stands for a key, on management routes only.
 import type { IncomingHttpHeaders } from 'node:http';
 import { headers as names } from '@mcp-valet/shared';
 import { parseToken } from '../crypto/token.ts';
@@ -8,6 +8,7 @@ import type { FoundPrincipal } from '../db/hot-path.ts';
 import { Refusal, type RefusedKey } from '../refusal.ts';
 import type { Directory } from './directory.ts';
 import type { Principal, UserProof } from './principal.ts';
+import { sessionOf } from './session.ts';
 
 /** What identity reads of a request; `rawHeaders` is Node's flat list, in which doubled headers are still two. */
 export interface IdentityRequest {
@@ -20,6 +21,7 @@ export interface IdentityParts {
   /** Hears which keys are in use. */
   keyUse: { note(key: { accountId: string; keyId: string }): void };
   userTokens: UserTokens;
+  config: { readonly publicUrl: string };
 }
 
 /** A user token that was found good: the account that trusts its issuer, and what it proves. */
@@ -40,6 +42,8 @@ export interface Presented {
   pathToken?: string | undefined;
   /** The server that path or header name: whose account a user token alone is for. */
   serverId?: string | undefined;
+  /** Whether the dashboard's cookie is good here. Never where tools are called: a page that is tricked must not reach one. */
+  takesSession?: boolean;
 }
 
 /** Headers that say who somebody is: doubled, they are two identities. */
@@ -146,6 +150,18 @@ export function principalOf(found: FoundPrincipal): Principal {
   return toPrincipal(found);
 }
 
+/** The principal of the key that the session stands for. Throws UNAUTHORIZED when either is over. */
+export async function identifySession(text: string, parts: IdentityParts): Promise<Principal> {
+  const found = await parts.directory.session(parts.keyring.hashToken(text));
+  if (found === undefined) throw unauthorized('unknown_session');
+  const { accountId, keyId, kind } = found.key;
+  if (found.remainingMs <= 0) throw unauthorized('expired_session', { accountId, keyId, kind });
+  const principal = principalOf(found.key);
+  parts.keyUse.note(found.key);
+  const end = new Date(Date.now() + found.remainingMs);
+  return { ...principal, sessionId: found.id, expiresAt: earlier(principal.expiresAt, end) };
+}
+
 const isOwn = (token: string): boolean => token.startsWith('mcpv_');
 
 /** Whose key this is. Throws UNAUTHORIZED for unknown, revoked and expired ones alike, USER_DISABLED for a disabled user's own key. */
@@ -174,10 +190,12 @@ const earlier = (a: Date | null, b: Date | null): Date | null => (a === null || 
 export async function identifyRequest(
   request: IdentityRequest,
   parts: IdentityParts,
-  { pathToken, serverId }: Presented = {},
+  { pathToken, serverId, takesSession = false }: Presented = {},
 ): Promise<Principal> {
   refuseDoubles(request.rawHeaders);
   const bearer = bearerToken(request.headers);
+  const session = takesSession && bearer === undefined ? sessionOf(request.headers, parts.config.publicUrl) : undefined;
+  if (session !== undefined) return identifySession(session, parts);
   if (pathToken !== undefined && bearer !== undefined) {
     throw new Refusal('INVALID_REQUEST', 'Send either the token in the path or an Authorization header, not both', {
       reason: 'two_identities',

@@ -50,7 +50,7 @@ const strings = (value: unknown): string[] =>
   (Array.isArray(value) ? value : [value]).filter((one): one is string => typeof one === 'string');
 
 /** Whether the token is meant for one of the issuer's audiences, as far as it says itself. */
-export function isForAudience(payload: Readonly<Record<string, unknown>>, config: IssuerConfig): boolean {
+export function isForAudience(payload: Readonly<Record<string, unknown>>, config: TokenRules): boolean {
   const named = Object.hasOwn(payload, config.audienceClaim) ? payload[config.audienceClaim] : undefined;
   // Only `aud` may be a list: of the others one value is one party.
   const values = config.audienceClaim === 'aud' ? strings(named) : typeof named === 'string' ? [named] : [];
@@ -59,7 +59,7 @@ export function isForAudience(payload: Readonly<Record<string, unknown>>, config
 
 function checkHeader(
   header: Readonly<Record<string, unknown>>,
-  config: IssuerConfig,
+  config: TokenRules,
 ): { alg: string; kid: string | undefined } {
   const { alg, kid, typ } = header;
   if (typeof alg !== 'string' || !(config.algorithms as string[]).includes(alg)) throw new TokenError('algorithm');
@@ -78,10 +78,25 @@ function isType(typ: unknown, accepted: readonly string[]): boolean {
   return accepted.some((one) => bare(one) === bare(typ));
 }
 
+/** What of an issuer's settings decides about a token. */
+export type TokenRules = Pick<
+  IssuerConfig,
+  | 'algorithms'
+  | 'audience'
+  | 'audienceClaim'
+  | 'clockToleranceSeconds'
+  | 'jwksUri'
+  | 'maxLifetimeSeconds'
+  | 'requiredClaims'
+  | 'requiresType'
+  | 'subjectClaim'
+  | 'tokenTypes'
+>;
+
 export interface JwtIssuer {
   /** The exact `iss`. */
   issuer: string;
-  config: IssuerConfig;
+  config: TokenRules;
   /** The shared secret, where the issuer has one; then no key set is asked. */
   secret: () => Uint8Array | undefined;
 }
@@ -106,7 +121,7 @@ export async function verifyJwt(
 async function keyOf(
   alg: string,
   kid: string | undefined,
-  config: IssuerConfig,
+  config: TokenRules,
   secret: JwtIssuer['secret'],
   keySets: KeySets,
 ): Promise<VerifyKey> {
@@ -121,7 +136,7 @@ async function verified(
   token: string,
   key: VerifyKey,
   issuer: string,
-  config: IssuerConfig,
+  config: TokenRules,
   nowMs: number,
 ): Promise<JWTPayload> {
   try {
@@ -146,7 +161,7 @@ function reasonOf(error: unknown): string {
   return 'invalid';
 }
 
-function checkTimes(claims: JWTPayload, config: IssuerConfig, nowMs: number): void {
+function checkTimes(claims: JWTPayload, config: TokenRules, nowMs: number): void {
   const { exp = Number.NaN, iat = Number.NaN } = claims;
   const now = nowMs / 1000;
   if (!(iat <= now + config.clockToleranceSeconds)) throw new TokenError('issued_in_future');

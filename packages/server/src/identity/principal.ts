@@ -39,6 +39,8 @@ export interface Principal {
   delegation: Delegation | null;
   /** The user token that came alone or beside the key. */
   proof: UserProof | null;
+  /** The dashboard's session that stands for the key; absent where the key itself was presented. */
+  sessionId?: string;
 }
 
 /** Whose rows this principal may manage, as a scope says it: every user of its account, some of them, or its own only. */
