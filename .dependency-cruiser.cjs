@@ -37,6 +37,12 @@ module.exports = {
       { path: ['^packages/client/', '^examples/'] },
     ),
     rule(
+      'dashboard-uses-the-sdk',
+      'The dashboard reaches the gateway through `client` only.',
+      { path: '^packages/server/dashboard/src' },
+      { path: ours, pathNot: ['^packages/server/dashboard/src', '^packages/client/(src|dist)/index\\.[a-z.]+$'] },
+    ),
+    rule(
       'examples-use-public-entries',
       '`examples` import `client` and `@mcp-valet/server/testing`, and nothing inside them.',
       { path: '^examples/([^/]+)/' },

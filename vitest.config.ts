@@ -12,7 +12,8 @@ export default defineConfig({
     globalSetup: ['test/support/cluster.ts', 'test/support/packages.ts'],
     environment: 'node',
     pool: 'forks',
-    maxWorkers: 2,
+    // One more than the cores that a small machine has: many suites wait for clocks and processes.
+    maxWorkers: 3,
     // A first PGlite database takes up to 9 s on a small machine, and two suites may make one at a time.
     testTimeout: 60_000,
     hookTimeout: 120_000,

@@ -8,6 +8,8 @@ export default defineConfig({
     './src/db/schema-connect.ts',
     './src/db/schema-identity.ts',
     './src/db/schema-epoch.ts',
+    './src/db/schema-dashboard.ts',
+    './src/db/schema-master-keys.ts',
   ],
   out: './migrations',
 });

@@ -40,7 +40,7 @@ create table api_keys (
 
 create table audit_events (
   seq bigint generated always as identity not null,
-  xid xid8 default pg_current_xact_id() not null,
+  xid xid8 default valet_trail_xid(pg_current_xact_id()) not null,
   format smallint default 1 not null,
   id text not null,
   account_id text not null,
@@ -61,7 +61,7 @@ create table audit_events (
 
 create table calls (
   seq bigint generated always as identity not null,
-  xid xid8 default pg_current_xact_id() not null,
+  xid xid8 default valet_trail_xid(pg_current_xact_id()) not null,
   format smallint default 1 not null,
   id text not null,
   account_id text not null,
@@ -189,6 +189,15 @@ create table credentials (
   group_ids text[]
 );
 
+create table dashboard_sessions (
+  id text not null,
+  account_id text not null,
+  key_id text not null,
+  hash bytea not null,
+  created_at timestamp(3) with time zone default now() not null,
+  expires_at timestamp(3) with time zone not null
+);
+
 create table data_keys (
   id text not null,
   account_id text not null,
@@ -267,6 +276,23 @@ create table limit_rules (
   updated_at timestamp(3) with time zone default now() not null
 );
 
+create table master_key_holders (
+  replica text not null,
+  key_ids text[] not null,
+  wraps_with integer not null,
+  seen_at timestamp(3) with time zone default now() not null
+);
+
+create table master_keys (
+  version integer not null,
+  key_id text not null,
+  state text not null,
+  key_check bytea,
+  live integer,
+  created_at timestamp(3) with time zone default now() not null,
+  changed_at timestamp(3) with time zone default now() not null
+);
+
 create table oauth_clients (
   account_id text not null,
   connector_id text not null,
@@ -283,6 +309,20 @@ create table quota_counters (
   subject text not null,
   day date not null,
   used integer not null
+);
+
+create table rate_windows (
+  key text not null,
+  window_ms integer not null,
+  newest bigint not null,
+  slots integer[] not null,
+  total integer not null,
+  expires_at timestamp with time zone not null
+);
+
+create table replicas (
+  id text not null,
+  seen_at timestamp with time zone not null
 );
 
 create table revoked_tokens (
@@ -405,8 +445,13 @@ alter table credentials add constraint credentials_account_id_accounts_id_fk FOR
 alter table credentials add constraint credentials_account_id_connector_id_connectors_account_id_id_fk FOREIGN KEY (account_id, connector_id) REFERENCES connectors(account_id, id) ON DELETE CASCADE;
 alter table credentials add constraint credentials_user_id_users_id_fk FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
 alter table credentials add constraint credentials_account_id_id_pk PRIMARY KEY (account_id, id);
+alter table dashboard_sessions add constraint dashboard_sessions_account CHECK ((account_id <> ''::text));
+alter table dashboard_sessions add constraint dashboard_sessions_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table dashboard_sessions add constraint dashboard_sessions_key_id_api_keys_id_fk FOREIGN KEY (key_id) REFERENCES api_keys(id) ON DELETE CASCADE;
+alter table dashboard_sessions add constraint dashboard_sessions_pkey PRIMARY KEY (id);
 alter table data_keys add constraint data_keys_account CHECK ((account_id <> ''::text));
 alter table data_keys add constraint data_keys_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
+alter table data_keys add constraint data_keys_master_key FOREIGN KEY (kek_version) REFERENCES master_keys(live);
 alter table data_keys add constraint data_keys_user_id_users_id_fk FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
 alter table data_keys add constraint data_keys_pkey PRIMARY KEY (id);
 alter table epochs add constraint epochs_pkey PRIMARY KEY (id);
@@ -424,6 +469,7 @@ alter table issuers add constraint issuers_account CHECK ((account_id <> ''::tex
 alter table issuers add constraint issuers_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
 alter table issuers add constraint issuers_pkey PRIMARY KEY (id);
 alter table issuers add constraint issuers_name UNIQUE (account_id, name);
+alter table keyring add constraint keyring_master_key FOREIGN KEY (kek_version) REFERENCES master_keys(live);
 alter table keyring add constraint keyring_purpose_version_pk PRIMARY KEY (purpose, version);
 alter table limit_rules add constraint limit_rules_account CHECK ((account_id <> ''::text));
 alter table limit_rules add constraint limit_rules_action CHECK (((action IS NULL) OR (connector_id IS NOT NULL)));
@@ -432,6 +478,16 @@ alter table limit_rules add constraint limit_rules_group_id_groups_id_fk FOREIGN
 alter table limit_rules add constraint limit_rules_server_id_servers_id_fk FOREIGN KEY (server_id) REFERENCES servers(id) ON DELETE CASCADE;
 alter table limit_rules add constraint limit_rules_user_id_users_id_fk FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
 alter table limit_rules add constraint limit_rules_pkey PRIMARY KEY (id);
+alter table master_key_holders add constraint master_key_holders_pkey PRIMARY KEY (replica);
+alter table master_keys add constraint master_keys_check CHECK (((state = 'retired'::text) = (key_check IS NULL)));
+alter table master_keys add constraint master_keys_live CHECK ((NOT (live IS DISTINCT FROM
+CASE
+    WHEN (state <> 'retired'::text) THEN version
+    ELSE NULL::integer
+END)));
+alter table master_keys add constraint master_keys_pkey PRIMARY KEY (version);
+alter table master_keys add constraint master_keys_key_id_unique UNIQUE (key_id);
+alter table master_keys add constraint master_keys_live_unique UNIQUE (live);
 alter table oauth_clients add constraint oauth_clients_account CHECK ((account_id <> ''::text));
 alter table oauth_clients add constraint oauth_clients_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
 alter table oauth_clients add constraint oauth_clients_connector FOREIGN KEY (account_id, connector_id) REFERENCES connectors(account_id, id) ON DELETE CASCADE;
@@ -440,6 +496,8 @@ alter table quota_counters add constraint quota_counters_account CHECK ((account
 alter table quota_counters add constraint quota_counters_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
 alter table quota_counters add constraint quota_counters_limit_id_limit_rules_id_fk FOREIGN KEY (limit_id) REFERENCES limit_rules(id) ON DELETE CASCADE;
 alter table quota_counters add constraint quota_counters_account_id_limit_id_subject_day_pk PRIMARY KEY (account_id, limit_id, subject, day);
+alter table rate_windows add constraint rate_windows_pkey PRIMARY KEY (key);
+alter table replicas add constraint replicas_pkey PRIMARY KEY (id);
 alter table revoked_tokens add constraint revoked_tokens_account CHECK ((account_id <> ''::text));
 alter table revoked_tokens add constraint revoked_tokens_account_id_accounts_id_fk FOREIGN KEY (account_id) REFERENCES accounts(id) ON DELETE CASCADE;
 alter table revoked_tokens add constraint revoked_tokens_issuer_id_issuers_id_fk FOREIGN KEY (issuer_id) REFERENCES issuers(id) ON DELETE CASCADE;
@@ -491,10 +549,14 @@ CREATE INDEX connect_requests_user ON public.connect_requests USING btree (accou
 CREATE UNIQUE INDEX credentials_default ON public.credentials USING btree (account_id, user_id, connector_id) WHERE is_default;
 CREATE INDEX credentials_shared ON public.credentials USING btree (account_id, connector_id) WHERE shared;
 CREATE INDEX credentials_user ON public.credentials USING btree (account_id, user_id, connector_id);
+CREATE INDEX dashboard_sessions_expiry ON public.dashboard_sessions USING btree (expires_at);
+CREATE UNIQUE INDEX dashboard_sessions_hash ON public.dashboard_sessions USING btree (hash);
+CREATE INDEX dashboard_sessions_key ON public.dashboard_sessions USING btree (key_id);
 CREATE UNIQUE INDEX data_keys_current ON public.data_keys USING btree (account_id, user_id) WHERE is_current;
 CREATE INDEX group_members_user ON public.group_members USING btree (account_id, user_id);
 CREATE INDEX issuers_issuer ON public.issuers USING btree (issuer);
 CREATE INDEX limit_rules_account ON public.limit_rules USING btree (account_id, created_at);
+CREATE UNIQUE INDEX master_keys_current ON public.master_keys USING btree (state) WHERE (state = ANY (ARRAY['current'::text, 'next'::text]));
 CREATE INDEX revoked_tokens_expiry ON public.revoked_tokens USING btree (expires_at);
 CREATE INDEX user_identities_user ON public.user_identities USING btree (account_id, user_id);
 CREATE INDEX webhook_deliveries_next ON public.webhook_deliveries USING btree (next_at) WHERE (next_at IS NOT NULL);
@@ -512,6 +574,7 @@ alter table connect_requests enable row level security, force row level security
 alter table connector_documents enable row level security, force row level security;
 alter table connectors enable row level security, force row level security;
 alter table credentials enable row level security, force row level security;
+alter table dashboard_sessions enable row level security, force row level security;
 alter table data_keys enable row level security, force row level security;
 alter table epochs enable row level security, force row level security;
 alter table group_members enable row level security, force row level security;
@@ -520,8 +583,12 @@ alter table installation enable row level security, force row level security;
 alter table issuers enable row level security, force row level security;
 alter table keyring enable row level security, force row level security;
 alter table limit_rules enable row level security, force row level security;
+alter table master_key_holders enable row level security, force row level security;
+alter table master_keys enable row level security, force row level security;
 alter table oauth_clients enable row level security, force row level security;
 alter table quota_counters enable row level security, force row level security;
+alter table rate_windows enable row level security, force row level security;
+alter table replicas enable row level security, force row level security;
 alter table revoked_tokens enable row level security, force row level security;
 alter table secrets enable row level security, force row level security;
 alter table servers enable row level security, force row level security;
@@ -533,6 +600,8 @@ alter table webhook_deliveries enable row level security, force row level securi
 create policy account_wall on account_settings as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on account_settings as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy due_settings on account_settings as permissive for select to valet_app
   using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
 create policy account_delete on accounts as permissive for delete to valet_app
@@ -544,9 +613,13 @@ create policy account_update on accounts as permissive for update to valet_app
   with check ((id = ( SELECT valet_scope_account() AS valet_scope_account)) AND (( SELECT valet_scope_user() AS valet_scope_user) = '*'::text));
 create policy account_wall on accounts as permissive for select to valet_app
   using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) OR (( SELECT valet_scope_account() AS valet_scope_account) = id));
+create policy backup on accounts as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy account_wall on api_keys as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on api_keys as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy sign_in on api_keys as permissive for select to valet_app
   using (hash = ( SELECT valet_scope_key_hash() AS valet_scope_key_hash));
 create policy user_wall on api_keys as restrictive for all to valet_app
@@ -555,6 +628,8 @@ create policy user_wall on api_keys as restrictive for all to valet_app
 create policy account_wall on audit_events as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on audit_events as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy keep on audit_events as restrictive for delete to valet_app
   using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'retention'::text) AND (xid < ( SELECT valet_closed_below() AS valet_closed_below)));
 create policy retention on audit_events as permissive for delete to valet_app
@@ -566,6 +641,8 @@ create policy user_wall on audit_events as restrictive for select to valet_app
 create policy account_wall on calls as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on calls as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy keep on calls as restrictive for delete to valet_app
   using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'retention'::text) AND (xid < ( SELECT valet_closed_below() AS valet_closed_below)) AND (outcome_xid < ( SELECT valet_closed_below() AS valet_closed_below)));
 create policy retention on calls as permissive for delete to valet_app
@@ -578,6 +655,8 @@ create policy sweep_update on calls as permissive for update to valet_app
 create policy user_wall on calls as restrictive for all to valet_app
   using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])))
   with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
+create policy backup on checkpoints as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy installation_wall on checkpoints as permissive for all to valet_app
   using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text)
   with check (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
@@ -586,6 +665,8 @@ create policy keep on checkpoints as restrictive for delete to valet_app
 create policy account_wall on claims as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on claims as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy sweep on claims as permissive for select to valet_app
   using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
 create policy sweep_delete on claims as permissive for delete to valet_app
@@ -596,6 +677,8 @@ create policy user_wall on claims as restrictive for all to valet_app
 create policy account_wall on connect_requests as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on connect_requests as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy opened on connect_requests as permissive for select to valet_app
   using ((hash = ( SELECT valet_scope_key_hash() AS valet_scope_key_hash)) OR (state_hash = ( SELECT valet_scope_key_hash() AS valet_scope_key_hash)));
 create policy sweep on connect_requests as permissive for select to valet_app
@@ -608,63 +691,130 @@ create policy user_wall on connect_requests as restrictive for all to valet_app
 create policy account_wall on connector_documents as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on connector_documents as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy account_wall on connectors as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on connectors as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy account_wall on credentials as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on credentials as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy user_wall on credentials as restrictive for all to valet_app
   using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])))
   with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
+create policy account_wall on dashboard_sessions as permissive for all to valet_app
+  using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
+  with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on dashboard_sessions as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
+create policy sign_in on dashboard_sessions as permissive for select to valet_app
+  using (hash = ( SELECT valet_scope_key_hash() AS valet_scope_key_hash));
+create policy sweep on dashboard_sessions as permissive for select to valet_app
+  using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
+create policy sweep_delete on dashboard_sessions as permissive for delete to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (expires_at <= now()));
+create policy user_wall on dashboard_sessions as restrictive for all to valet_app
+  using (( SELECT valet_scope_user() AS valet_scope_user) = '*'::text)
+  with check (( SELECT valet_scope_user() AS valet_scope_user) = '*'::text);
 create policy account_wall on data_keys as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on data_keys as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
+create policy rewrap on data_keys as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'rotation'::text));
+create policy rewrap_update on data_keys as permissive for update to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'rotation'::text))
+  with check ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'rotation'::text));
 create policy user_wall on data_keys as restrictive for all to valet_app
   using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])))
   with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
+create policy backup on epochs as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy installation_wall on epochs as permissive for all to valet_app
   using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text)
   with check (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
 create policy account_wall on group_members as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on group_members as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy user_wall on group_members as restrictive for all to valet_app
   using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])))
   with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
 create policy account_wall on groups as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on groups as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
+create policy backup on installation as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy installation_wall on installation as permissive for all to valet_app
   using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text)
   with check (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
 create policy account_wall on issuers as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on issuers as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy presented on issuers as permissive for select to valet_app
   using (issuer = ( SELECT valet_scope_issuer() AS valet_scope_issuer));
+create policy backup on keyring as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy installation_wall on keyring as permissive for all to valet_app
   using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text)
   with check (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
 create policy account_wall on limit_rules as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on limit_rules as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy user_wall on limit_rules as restrictive for all to valet_app
   using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])))
   with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
+create policy backup on master_key_holders as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
+create policy installation_wall on master_key_holders as permissive for all to valet_app
+  using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text)
+  with check (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
+create policy backup on master_keys as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
+create policy installation_wall on master_keys as permissive for all to valet_app
+  using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text)
+  with check (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
 create policy account_wall on oauth_clients as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on oauth_clients as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy account_wall on quota_counters as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on quota_counters as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy sweep on quota_counters as permissive for select to valet_app
   using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
 create policy sweep_delete on quota_counters as permissive for delete to valet_app
   using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (day < (CURRENT_DATE - 1)));
+create policy backup on rate_windows as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
+create policy installation_wall on rate_windows as permissive for all to valet_app
+  using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text)
+  with check (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
+create policy backup on replicas as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
+create policy installation_wall on replicas as permissive for all to valet_app
+  using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text)
+  with check (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
 create policy account_wall on revoked_tokens as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on revoked_tokens as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy sweep on revoked_tokens as permissive for select to valet_app
   using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
 create policy sweep_delete on revoked_tokens as permissive for delete to valet_app
@@ -672,29 +822,39 @@ create policy sweep_delete on revoked_tokens as permissive for delete to valet_a
 create policy account_wall on secrets as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on secrets as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy user_wall on secrets as restrictive for all to valet_app
   using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])))
   with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
 create policy account_wall on servers as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on servers as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy presented on servers as permissive for select to valet_app
   using (id = ( SELECT valet_scope_server() AS valet_scope_server));
 create policy account_wall on user_identities as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on user_identities as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy user_wall on user_identities as restrictive for all to valet_app
   using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])))
   with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (user_id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
 create policy account_wall on users as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on users as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy user_wall on users as restrictive for all to valet_app
   using ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])))
   with check ((( SELECT valet_scope_user() AS valet_scope_user) = '*'::text) OR (id = ANY (( SELECT valet_scope_users() AS valet_scope_users)::text[])));
 create policy account_wall on webhook_deliveries as permissive for all to valet_app
   using (account_id = ( SELECT valet_scope_account() AS valet_scope_account))
   with check (account_id = ( SELECT valet_scope_account() AS valet_scope_account));
+create policy backup on webhook_deliveries as permissive for select to valet_app
+  using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (( SELECT valet_scope_task() AS valet_scope_task) = 'backup'::text));
 create policy due on webhook_deliveries as permissive for select to valet_app
   using (( SELECT valet_scope_account() AS valet_scope_account) = '*'::text);
 create policy due_update on webhook_deliveries as permissive for update to valet_app
@@ -703,6 +863,21 @@ create policy due_update on webhook_deliveries as permissive for update to valet
 create policy sweep_delivered on webhook_deliveries as permissive for delete to valet_app
   using ((( SELECT valet_scope_account() AS valet_scope_account) = '*'::text) AND (next_at IS NULL));
 
+CREATE OR REPLACE FUNCTION public.valet_beat_replica(replica text, alive_ms integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform set_config('role', 'valet_app', true), set_config('valet.account_id', '*', true), set_config('valet.user_id', '*', true);
+  if alive_ms = 0 then
+    delete from replicas where id = replica;
+    return 0;
+  end if;
+  delete from replicas where seen_at < clock_timestamp() - interval '1 hour';
+  insert into replicas values (replica, clock_timestamp()) on conflict (id) do update set seen_at = excluded.seen_at;
+  return (select count(*) from replicas where seen_at > clock_timestamp() - alive_ms * interval '1 millisecond');
+end $function$
+;
 CREATE OR REPLACE FUNCTION public.valet_begin_calls(batch json)
  RETURNS TABLE(call_id text, state text, status integer, answer bytea, first_call_id text)
  LANGUAGE plpgsql
@@ -766,7 +941,7 @@ begin
     select i.id, part.account, now() + i.lease_ms * interval '1 millisecond', i.user_id, i.actor_key_id, i.actor_kind, i.attempted_user, i.server_id,
       i.connector_id, i.tool, i.credential_id, decode(i.args_digest, 'hex'), i.lane, i.request_id, i.key, i.address, i.outcome, i.reason,
       i.upstream_status, i.latency_ms, decode(i.outcome_digest, 'hex'),
-      case when i.outcome is not null then nextval('calls_outcome_seq') end, case when i.outcome is not null then pg_current_xact_id() end
+      case when i.outcome is not null then nextval('calls_outcome_seq') end, case when i.outcome is not null then valet_trail_xid(pg_current_xact_id()) end
     from json_to_recordset(part.rows) as i(id text, user_id text, actor_key_id text, actor_kind text, attempted_user text, server_id text, connector_id text,
       tool text, credential_id text, args_digest text, lane text, request_id text, key text, address text, lease_ms integer,
       outcome text, reason text, upstream_status integer, latency_ms integer, outcome_digest text)
@@ -807,7 +982,7 @@ begin
     perform set_config('valet.account_id', part.account, true);
     ids := array(select e.id from json_to_recordset(part.rows) as e(id text));
     update calls c set outcome = e.outcome, reason = e.reason, upstream_status = e.upstream_status, latency_ms = e.latency_ms,
-      outcome_digest = decode(e.outcome_digest, 'hex'), outcome_seq = nextval('calls_outcome_seq'), outcome_xid = pg_current_xact_id()
+      outcome_digest = decode(e.outcome_digest, 'hex'), outcome_seq = nextval('calls_outcome_seq'), outcome_xid = valet_trail_xid(pg_current_xact_id())
     from json_to_recordset(part.rows)
       as e(id text, outcome text, reason text, upstream_status integer, latency_ms integer, outcome_digest text)
     where c.id = any (ids) and c.id = e.id and coalesce(c.account_id, '') = part.account and coalesce(c.outcome, '') = '';
@@ -816,7 +991,7 @@ begin
     if ended < cardinality(ids) then
       return query
       select e.id from unnest(ids) as e(id)
-      where (select c.outcome_xid from calls c where c.id = e.id) is distinct from pg_current_xact_id();
+      where (select c.outcome_xid from calls c where c.id = e.id) is distinct from valet_trail_xid(pg_current_xact_id());
     end if;
     if part.keyed then
       -- In the order in which `valet_begin_calls` takes claims.
@@ -979,6 +1154,55 @@ begin
   return query select a.id, a.enabled from accounts a where a.id = s.account_id;
 end $function$
 ;
+CREATE OR REPLACE FUNCTION public.valet_find_session(session_hash bytea)
+ RETURNS TABLE(session_id text, session_ms double precision, key_id text, kind text, account_id text, key_name text, user_id text, username text, user_enabled boolean, server_id text, acts_for_users boolean, owner_user_id text, owner_username text, owner_enabled boolean, remaining_ms double precision, revoked boolean, scopes text[], allowed_users text[], delegation jsonb, account_enabled boolean)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+declare
+  s record;
+  key_hash bytea;
+begin
+  perform set_config('role', 'valet_app', true), set_config('valet.account_id', '', true), set_config('valet.user_id', '*', true),
+    set_config('valet.key_hash', encode(session_hash, 'hex'), true);
+  select d.id, d.account_id, d.key_id, d.expires_at into s from dashboard_sessions d where d.hash = session_hash;
+  if not found then return; end if;
+  perform set_config('valet.account_id', s.account_id, true);
+  select a.hash into key_hash from api_keys a where a.account_id = s.account_id and a.id = s.key_id;
+  if not found then return; end if;
+  return query
+  select s.id, (extract(epoch from s.expires_at - clock_timestamp()) * 1000)::double precision, p.* from valet_find_principal(key_hash) p;
+end $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_give_back_window(wanted text, ms integer, age_ms double precision, at_ms double precision)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_variable
+declare
+  w rate_windows%rowtype;
+  now_ms double precision;
+  i integer;
+  slot bigint;
+begin
+  perform set_config('role', 'valet_app', true), set_config('valet.account_id', '*', true), set_config('valet.user_id', '*', true);
+  select r.* into w from rate_windows r where r.key = wanted and r.window_ms = ms for update;
+  if not found then return; end if;
+  now_ms := coalesce(at_ms, extract(epoch from clock_timestamp()) * 1000);
+  w := valet_window_at(w, ms, floor(now_ms * 60 / ms)::bigint);
+  slot := greatest(floor((now_ms - age_ms) * 60 / ms)::bigint, w.newest - 60);
+  -- A loop over integers would end at 2^31: a second's slots are beyond it.
+  while slot <= w.newest loop
+    i := slot % 61 + 1;
+    if w.slots[i] > 0 then
+      w.slots[i] := w.slots[i] - 1;
+      update rate_windows r set newest = w.newest, slots = w.slots, total = w.total - 1 where r.key = wanted;
+      return;
+    end if;
+    slot := slot + 1;
+  end loop;
+end $function$
+;
 CREATE OR REPLACE FUNCTION public.valet_keep_open_rows()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -992,6 +1216,27 @@ begin
     if old.xid < valet_closed_below() and old.outcome_xid < valet_closed_below() then return old; end if;
   end if;
   raise exception 'DELETE on % is refused: no closing checkpoint covers the row', tg_table_name using errcode = 'restrict_violation';
+end $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_peek_window(wanted text, ms integer, most integer, at_ms double precision)
+ RETURNS TABLE(current integer, ttl double precision)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_variable
+declare
+  w rate_windows%rowtype;
+  now_ms double precision := coalesce(at_ms, extract(epoch from clock_timestamp()) * 1000);
+begin
+  perform set_config('role', 'valet_app', true), set_config('valet.account_id', '*', true), set_config('valet.user_id', '*', true);
+  select r.* into w from rate_windows r where r.key = wanted and r.window_ms = ms;
+  current := 0;
+  ttl := 0;
+  if found then
+    w := valet_window_at(w, ms, floor(now_ms * 60 / ms)::bigint);
+    current := w.total;
+    if w.total > 0 then ttl := valet_window_ttl(w, least(most, w.total), now_ms); end if;
+  end if;
+  return next;
 end $function$
 ;
 CREATE OR REPLACE FUNCTION public.valet_refuse()
@@ -1053,11 +1298,26 @@ begin
   perform set_config('role', 'valet_app', true), set_config('valet.account_id', '*', true), set_config('valet.user_id', '*', true);
   delete from claims where expires_at <= now();
   return query
-  update calls c set outcome = 'unknown', reason = 'lease_over', outcome_seq = nextval('calls_outcome_seq'), outcome_xid = pg_current_xact_id()
+  update calls c set outcome = 'unknown', reason = 'lease_over', outcome_seq = nextval('calls_outcome_seq'), outcome_xid = valet_trail_xid(pg_current_xact_id())
   where c.outcome is null and c.id in (
     select o.id from calls o where o.outcome is null and o.lease_until < now() - grace_ms * interval '1 millisecond'
     order by o.lease_until limit most for update skip locked)
   returning c.id, c.account_id;
+end $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_sweep_windows()
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+declare
+  gone bigint := 0;
+begin
+  perform set_config('role', 'valet_app', true), set_config('valet.account_id', '*', true), set_config('valet.user_id', '*', true);
+  if pg_try_advisory_xact_lock(7201925330) then
+    delete from rate_windows where expires_at < clock_timestamp();
+    get diagnostics gone = row_count;
+  end if;
+  return gone;
 end $function$
 ;
 CREATE OR REPLACE FUNCTION public.valet_take_quotas(wanted json)
@@ -1102,6 +1362,89 @@ begin
   end loop;
 end $function$
 ;
+CREATE OR REPLACE FUNCTION public.valet_take_window(wanted text, ms integer, most integer, extra integer, at_ms double precision)
+ RETURNS TABLE(current integer, ttl double precision)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_variable
+declare
+  w rate_windows%rowtype;
+  now_ms double precision;
+  i integer;
+  n integer := extra;
+begin
+  perform set_config('role', 'valet_app', true), set_config('valet.account_id', '*', true), set_config('valet.user_id', '*', true);
+  loop
+    select r.* into w from rate_windows r where r.key = wanted for update;
+    exit when found;
+    insert into rate_windows values (wanted, ms, 0, array_fill(0, array[61]), 0, now()) on conflict do nothing;
+  end loop;
+  now_ms := coalesce(at_ms, extract(epoch from clock_timestamp()) * 1000);
+  w := valet_window_at(w, ms, floor(now_ms * 60 / ms)::bigint);
+  i := w.newest % 61 + 1;
+  w.total := w.total + extra;
+  w.slots[i] := w.slots[i] + extra;
+  if w.total < most then
+    w.total := w.total + 1;
+    w.slots[i] := w.slots[i] + 1;
+    n := n + 1;
+    current := w.total;
+    ttl := valet_window_ttl(w, w.total, now_ms);
+  else
+    current := most + 1;
+    ttl := valet_window_ttl(w, most, now_ms);
+  end if;
+  if n > 0 then
+    update rate_windows r set window_ms = w.window_ms, newest = w.newest, slots = w.slots, total = w.total,
+      expires_at = clock_timestamp() + ms * interval '1.05 milliseconds' where r.key = wanted;
+  end if;
+  return next;
+end $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_trail_xid(xid xid8)
+ RETURNS xid8
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$ select xid $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_window_at(w rate_windows, ms integer, slot bigint)
+ RETURNS rate_windows
+ LANGUAGE plpgsql
+ IMMUTABLE
+AS $function$
+declare
+  i integer;
+begin
+  if w.window_ms <> ms then
+    w.window_ms := ms;
+    w.newest := slot;
+    w.slots := array_fill(0, array[61]);
+    w.total := 0;
+  end if;
+  for step in 1..least(slot - w.newest, 61) loop
+    i := (w.newest + step) % 61 + 1;
+    w.total := w.total - w.slots[i];
+    w.slots[i] := 0;
+  end loop;
+  w.newest := greatest(w.newest, slot);
+  return w;
+end $function$
+;
+CREATE OR REPLACE FUNCTION public.valet_window_ttl(w rate_windows, most integer, now_ms double precision)
+ RETURNS double precision
+ LANGUAGE plpgsql
+ IMMUTABLE
+AS $function$
+declare
+  kept integer := w.total;
+begin
+  for age in reverse 60..0 loop
+    kept := kept - w.slots[(w.newest - age + 61) % 61 + 1];
+    if kept < most then return greatest(1, ceil((w.newest - age + 61)::double precision * w.window_ms / 60 - now_ms)); end if;
+  end loop;
+  return ceil(w.window_ms / 60.0 * 61);
+end $function$
+;
 
 CREATE TRIGGER audit_events_keep BEFORE UPDATE OR TRUNCATE ON public.audit_events FOR EACH STATEMENT EXECUTE FUNCTION valet_refuse('the audit trail is append-only');
 CREATE TRIGGER audit_events_keep_all BEFORE DELETE ON public.audit_events FOR EACH STATEMENT WHEN ((current_setting('valet.task'::text, true) IS DISTINCT FROM 'retention'::text)) EXECUTE FUNCTION valet_refuse('the audit trail is append-only');
@@ -1110,10 +1453,10 @@ CREATE TRIGGER calls_intent BEFORE UPDATE OF seq, xid, format, id, account_id, a
 CREATE TRIGGER calls_keep BEFORE TRUNCATE ON public.calls FOR EACH STATEMENT EXECUTE FUNCTION valet_refuse('the journal is append-only');
 CREATE TRIGGER calls_keep_all BEFORE DELETE ON public.calls FOR EACH STATEMENT WHEN ((current_setting('valet.task'::text, true) IS DISTINCT FROM 'retention'::text)) EXECUTE FUNCTION valet_refuse('the journal is append-only');
 CREATE TRIGGER calls_keep_open BEFORE DELETE ON public.calls FOR EACH ROW EXECUTE FUNCTION valet_keep_open_rows();
-CREATE TRIGGER calls_once AFTER UPDATE ON public.calls FOR EACH ROW WHEN (((old.outcome IS NOT NULL) OR (new.outcome IS NULL) OR (new.outcome_seq IS NULL) OR (new.outcome_xid IS DISTINCT FROM pg_current_xact_id()))) EXECUTE FUNCTION valet_refuse('an outcome is written once, with its position');
-CREATE TRIGGER calls_stamped AFTER INSERT ON public.calls FOR EACH ROW WHEN (((new.xid <> pg_current_xact_id()) OR ((new.outcome IS NULL) <> (new.outcome_seq IS NULL)) OR (new.outcome_xid IS DISTINCT FROM
+CREATE TRIGGER calls_once AFTER UPDATE ON public.calls FOR EACH ROW WHEN (((old.outcome IS NOT NULL) OR (new.outcome IS NULL) OR (new.outcome_seq IS NULL) OR (new.outcome_xid IS DISTINCT FROM valet_trail_xid(pg_current_xact_id())))) EXECUTE FUNCTION valet_refuse('an outcome is written once, with its position');
+CREATE TRIGGER calls_stamped AFTER INSERT ON public.calls FOR EACH ROW WHEN (((new.xid <> valet_trail_xid(pg_current_xact_id())) OR ((new.outcome IS NULL) <> (new.outcome_seq IS NULL)) OR (new.outcome_xid IS DISTINCT FROM
         CASE
-            WHEN (new.outcome IS NOT NULL) THEN pg_current_xact_id()
+            WHEN (new.outcome IS NOT NULL) THEN valet_trail_xid(pg_current_xact_id())
             ELSE NULL::xid8
         END))) EXECUTE FUNCTION valet_refuse('a row carries its position, and a complete row that of its outcome');
 CREATE TRIGGER checkpoints_keep BEFORE UPDATE OR TRUNCATE ON public.checkpoints FOR EACH STATEMENT EXECUTE FUNCTION valet_refuse('seals do not change');
@@ -1132,6 +1475,7 @@ grant delete, insert, select, update on connect_requests to valet_app;
 grant delete, insert, select, update on connector_documents to valet_app;
 grant delete, insert, select, update on connectors to valet_app;
 grant delete, insert, select, update on credentials to valet_app;
+grant delete, insert, select, update on dashboard_sessions to valet_app;
 grant delete, insert, select, update on data_keys to valet_app;
 grant insert, select on epochs to valet_app;
 grant delete, insert, select, update on group_members to valet_app;
@@ -1140,8 +1484,12 @@ grant insert, select on installation to valet_app;
 grant delete, insert, select, update on issuers to valet_app;
 grant insert, select on keyring to valet_app;
 grant delete, insert, select, update on limit_rules to valet_app;
+grant delete, insert, select, update on master_key_holders to valet_app;
+grant insert, select on master_keys to valet_app;
 grant delete, insert, select, update on oauth_clients to valet_app;
 grant delete, insert, select, update on quota_counters to valet_app;
+grant delete, insert, select, update on rate_windows to valet_app;
+grant delete, insert, select, update on replicas to valet_app;
 grant delete, insert, select, update on revoked_tokens to valet_app;
 grant delete, insert, select, update on secrets to valet_app;
 grant delete, insert, select, update on servers to valet_app;
@@ -1150,7 +1498,11 @@ grant delete, insert, select, update on users to valet_app;
 grant delete, insert, select, update on webhook_deliveries to valet_app;
 
 grant update (outcome, reason, upstream_status, latency_ms, outcome_digest, outcome_seq, outcome_xid) on calls to valet_app;
+grant update (key_check) on installation to valet_app;
+grant update (kek_version, wrapped) on keyring to valet_app;
+grant update (state, key_check, live, changed_at) on master_keys to valet_app;
 
+grant execute on function valet_beat_replica(text,integer) to valet_app;
 grant execute on function valet_begin_calls(json) to valet_app;
 grant execute on function valet_closed_below() to public;
 grant execute on function valet_closed_through() to public;
@@ -1161,7 +1513,10 @@ grant execute on function valet_find_ended(json) to valet_app;
 grant execute on function valet_find_issuers(text) to valet_app;
 grant execute on function valet_find_principal(bytea) to valet_app;
 grant execute on function valet_find_server_account(text) to valet_app;
+grant execute on function valet_find_session(bytea) to valet_app;
+grant execute on function valet_give_back_window(text,integer,double precision,double precision) to valet_app;
 grant execute on function valet_keep_open_rows() to public;
+grant execute on function valet_peek_window(text,integer,integer,double precision) to valet_app;
 grant execute on function valet_refuse() to public;
 grant execute on function valet_scope_account() to public;
 grant execute on function valet_scope_issuer() to public;
@@ -1171,4 +1526,9 @@ grant execute on function valet_scope_task() to public;
 grant execute on function valet_scope_user() to public;
 grant execute on function valet_scope_users() to public;
 grant execute on function valet_sweep_calls(integer,integer) to valet_app;
+grant execute on function valet_sweep_windows() to valet_app;
 grant execute on function valet_take_quotas(json) to valet_app;
+grant execute on function valet_take_window(text,integer,integer,integer,double precision) to valet_app;
+grant execute on function valet_trail_xid(xid8) to public;
+grant execute on function valet_window_at(rate_windows,integer,bigint) to valet_app;
+grant execute on function valet_window_ttl(rate_windows,integer,double precision) to valet_app;

@@ -8,7 +8,8 @@ export default defineConfig({
   target: 'node20',
   platform: 'node',
   tsconfig: '../../tsconfig.json',
-  clean: true,
+  // The page is built by its own package, into a folder of ours.
+  clean: ['!dashboard/**'],
   silent: true,
   sourcemap: true,
   splitting: true,

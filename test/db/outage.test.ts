@@ -2,62 +2,26 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Database, openDatabase } from '../../packages/server/src/db/client.ts';
+import type { Db } from '../../packages/server/src/db/driver.ts';
 import { DatabaseUnavailable } from '../../packages/server/src/db/errors.ts';
 import { DirectoryLocked, lockDirectory } from '../../packages/server/src/db/lock.ts';
 import { accountScope, installationScope, scopedQuery, withScope } from '../../packages/server/src/db/scope.ts';
 import { openTestDatabase, type TestDatabase } from '../support/database.ts';
-
-/** A TCP proxy before PostgreSQL that can fall silent, as a frozen server or a dropped route does. */
-class SilentProxy {
-  isSilent = false;
-  readonly sockets = new Set<Socket>();
-  private constructor(readonly server: Server) {}
-  static async before(target: URL): Promise<{ proxy: SilentProxy; url: string }> {
-    const proxy: SilentProxy = new SilentProxy(
-      createServer((client) => {
-        const upstream = connect(Number(target.port), target.hostname);
-        for (const [from, to] of [
-          [client, upstream],
-          [upstream, client],
-        ] as const) {
-          proxy.sockets.add(from);
-          from.on('data', (data) => proxy.isSilent || to.write(data));
-          from.on('close', () => to.destroy());
-          from.on('error', () => to.destroy());
-        }
-      }),
-    );
-    proxy.server.listen(0, '127.0.0.1');
-    await once(proxy.server, 'listening');
-    const url = new URL(target);
-    url.port = String((proxy.server.address() as { port: number }).port);
-    return { proxy, url: url.href };
-  }
-  cut(): void {
-    for (const socket of this.sockets) socket.destroy();
-    this.sockets.clear();
-  }
-  async close(): Promise<void> {
-    this.cut();
-    this.server.close();
-    await once(this.server, 'close');
-  }
-}
+import { TcpProxy } from '../support/tcp-proxy.ts';
 
 describe('a PostgreSQL that stops answering', () => {
   let test: TestDatabase;
-  let proxy: SilentProxy;
+  let proxy: TcpProxy;
   let db: Database;
   beforeAll(async () => {
     test = await openTestDatabase('postgres');
-    const made = await SilentProxy.before(new URL(test.url));
-    proxy = made.proxy;
-    db = await openDatabase({ url: made.url });
+    proxy = await TcpProxy.before(new URL(test.url));
+    db = await openDatabase({ url: proxy.url });
     await scopedQuery(db, installationScope, 'select 1');
   });
   afterAll(async () => {
@@ -76,7 +40,7 @@ describe('a PostgreSQL that stops answering', () => {
   };
 
   it('ends reads, transactions and queued work with DatabaseUnavailable within their deadline, then works again', async () => {
-    proxy.isSilent = true;
+    proxy.fault = { kind: 'silent' };
     let late = 0;
     const write = () => withScope(db, accountScope('acc_x'), async () => void late++);
     // More than the pool holds: the last ones never get a connection.
@@ -90,8 +54,7 @@ describe('a PostgreSQL that stops answering', () => {
     }
     const started = late;
     expect(await db.ping(300)).toBe(false);
-    proxy.isSilent = false;
-    proxy.cut();
+    proxy.heal();
     const deadline = performance.now() + 5_000;
     while (!(await db.ping(500))) expect(performance.now()).toBeLessThan(deadline);
     await scopedQuery(db, installationScope, 'select 1');
@@ -105,17 +68,46 @@ describe('a PostgreSQL that stops answering', () => {
     const { ms, error } = await timed(
       withScope(db, installationScope, async (tx) => {
         await tx.execute('select 1');
-        proxy.isSilent = true;
+        proxy.fault = { kind: 'silent' };
         await tx.execute('select 2');
         reached = true;
       }),
     );
-    proxy.isSilent = false;
-    proxy.cut();
+    proxy.heal();
     expect(error).toBeInstanceOf(DatabaseUnavailable);
     expect([reached, ms < 4_500]).toEqual([false, true]);
     const deadline = performance.now() + 5_000;
     while (!(await db.ping(500))) expect(performance.now()).toBeLessThan(deadline);
+  });
+
+  it.each([
+    [
+      'between two statements',
+      async (tx: Db) => {
+        await tx.execute('select 1');
+        proxy.cut();
+        await sleep(50);
+      },
+    ],
+    [
+      'in a statement',
+      async (tx: Db) => {
+        setTimeout(() => proxy.cut(), 50);
+        await tx.execute('select pg_sleep(1)');
+      },
+    ],
+  ])('ends a transaction whose connection goes %s, and not the process', async (_, work) => {
+    const uncaught: unknown[] = [];
+    const note = (error: unknown): void => void uncaught.push(error);
+    process.on('uncaughtException', note);
+    try {
+      await expect(withScope(db, installationScope, work)).rejects.toThrow(DatabaseUnavailable);
+      await sleep(100);
+    } finally {
+      process.off('uncaughtException', note);
+    }
+    expect(uncaught).toEqual([]);
+    expect(await scopedQuery(db, installationScope, 'select 1 as one')).toEqual([{ one: 1 }]);
   });
 
   it('answers at once when nobody listens at the address', async () => {

@@ -2,7 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Database } from '../../packages/server/src/db/client.ts';
 import * as schema from '../../packages/server/src/db/schema.ts';
-import { accountScope, withScope } from '../../packages/server/src/db/scope.ts';
+import { masterKeys } from '../../packages/server/src/db/schema-master-keys.ts';
+import { accountScope, installationScope, withScope } from '../../packages/server/src/db/scope.ts';
 import { newId, newServerId } from '../../packages/server/src/ids.ts';
 
 export interface SampleAccount {
@@ -18,6 +19,9 @@ export async function addAccount(db: Database): Promise<SampleAccount> {
   const users: [string, string] = [newId('usr'), newId('usr')];
   const server = newServerId('main');
   const key = { id: newId('key'), hash: randomBytes(32) };
+  // What is wrapped names a version of the master key that is in use.
+  const check = { version: 1, keyId: '0'.repeat(32), state: 'current', keyCheck: randomBytes(64), live: 1 } as const;
+  await withScope(db, installationScope, (tx) => tx.insert(masterKeys).values(check).onConflictDoNothing());
   await withScope(db, accountScope(account), async (tx) => {
     await tx.insert(schema.accounts).values({ id: account, name: account });
     await tx

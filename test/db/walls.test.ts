@@ -67,7 +67,7 @@ describe.each(testDatabases())('the walls on $kind', ({ kind, open }) => {
     },
   );
 
-  it.each([...accountTables.map(([table]) => table), 'accounts', 'installation', 'keyring'])(
+  it.each([...accountTables.map(([table]) => table), 'accounts', 'installation', 'keyring', 'master_keys'])(
     'shows no row of %s to a statement outside of any scope',
     async (table) => {
       expect(await internalsOf(db).driver.call(`select * from ${table}`, [])).toHaveLength(0);

@@ -18,6 +18,7 @@ const wrong: Record<string, [file: string, imports: string]> = {
   'shared-knows-zod': ['packages/shared/src/wrong.ts', 'node:fs'],
   'client-knows-shared-and-ky': ['packages/client/src/wrong.ts', 'node:fs'],
   'server-never-knows-client': ['packages/server/src/servers/rename.ts', '../../../client/src/index.ts'],
+  'dashboard-uses-the-sdk': ['packages/server/dashboard/src/wrong.ts', '../../src/ids.ts'],
   'examples-use-public-entries': ['examples/story/src/main.ts', '../../../packages/server/src/servers/store.ts'],
   'nothing-knows-test': ['packages/server/src/users/rename.ts', '../../../../test/support.ts'],
   'no-cycles': ['packages/server/src/groups/store-twin.ts', './store.ts'],

@@ -34,8 +34,13 @@ describe('every source file', () => {
     const toDo = new RegExp(
       `\\b(?:${['TO', 'FIX', 'HA', 'XX'].map((word, i) => word + ['DO', 'ME', 'CK', 'X'][i]).join('|')})\\b`,
     );
+    // A suite may need a program of the machine; what is missing is said at the end of the run, and the continuous integration installs it.
+    const told = /\bdescribe\.runIf\(isInstalled\('[\w-]+'\)\)/g;
     expect(
-      offenders((text, file) => file !== 'test/repo/files.test.ts' && (leftOut.test(text) || toDo.test(text))),
+      offenders(
+        (text, file) =>
+          file !== 'test/repo/files.test.ts' && (leftOut.test(text.replace(told, 'describe')) || toDo.test(text)),
+      ),
     ).toEqual([]);
   });
 });

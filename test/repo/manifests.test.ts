@@ -11,12 +11,23 @@ describe.each(folders)('%s', (folder) => {
     expect(found.license).toBe('MIT');
     expect(found.type).toBe('module');
     const versions = Object.values({ ...found.dependencies, ...found.devDependencies });
-    expect(versions.filter((version) => !/^(\d+\.\d+\.\d+(-[\w.]+)?|workspace:\*)$/.test(version))).toEqual([]);
+    expect(
+      versions.filter((version) => !/^((npm:(@[\w-]+\/)?[\w-]+@)?\d+\.\d+\.\d+(-[\w.]+)?|workspace:\*)$/.test(version)),
+    ).toEqual([]);
   });
 });
 
 it('publishes the client and the server, and nothing else', () => {
   expect(folders.filter((folder) => !manifest(folder).private)).toEqual(['packages/client', 'packages/server']);
+});
+
+it('publishes both openly, with a proof of where they were built', () => {
+  for (const folder of ['packages/client', 'packages/server']) {
+    const { publishConfig, keywords, description } = manifest(folder);
+    expect(publishConfig).toEqual({ access: 'public', provenance: true });
+    expect(keywords?.length).toBeGreaterThan(3);
+    expect(description).toMatch(/\.$/);
+  }
 });
 
 it('gives every package the same version and the Node it runs on', () => {
@@ -43,6 +54,8 @@ it('enters the client where the documentation says', () => {
   expect(exports).toEqual({
     '.': entry('index', 'index'),
     ...Object.fromEntries(adapters.map((name) => [`./${name}`, entry(name, `adapters/${name}`)])),
+    './codegen': entry('codegen', 'codegen/index'),
+    './validation': entry('validation', 'validation/index'),
     './package.json': './package.json',
   });
   expect(files).toEqual(['dist', 'src', 'THIRD-PARTY-NOTICES.txt']);

@@ -11,6 +11,9 @@ export interface Manifest {
   version: string;
   private?: boolean;
   license: string;
+  description?: string;
+  keywords?: string[];
+  publishConfig?: Record<string, unknown>;
   type: string;
   engines?: { node: string };
   packageManager?: string;

@@ -67,12 +67,12 @@ describe.each(testDatabases())('limits on $kind', ({ open }) => {
     expect(okOf([await bob()])).toBe(1);
   });
 
-  it('shows the tightest limit of an admitted call', async () => {
+  it('shows the tightest limit of an admitted call, and beside it where the user stands', async () => {
     const limitId = await limit({ userId: 'alice', max: 5, window: 'day' });
     await limit({ max: 50, window: 60 });
     const { headers } = await alice();
-    expect(headers.get('ratelimit-policy')).toBe(`"${limitId}";q=5;w=86400`);
-    expect(headers.get('ratelimit')).toMatch(new RegExp(`^"${limitId}";r=4;t=\\d+$`));
+    expect(headers.get('ratelimit-policy')).toMatch(new RegExp(`^"${limitId}";q=5;w=86400, "user";q=\\d+;w=60$`));
+    expect(headers.get('ratelimit')).toMatch(new RegExp(`^"${limitId}";r=4;t=\\d+, "user";r=\\d+;t=\\d+$`));
     expect(headers.get('x-ratelimit-remaining')).toBe('4');
   });
 

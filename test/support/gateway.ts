@@ -62,6 +62,32 @@ export interface RigOptions extends Omit<TestGatewayOptions, 'env'> {
   database?: TestDatabase;
 }
 
+/** The ways to speak to a gateway that listens, whoever started it. */
+export function reach(url: string): Pick<Rig, 'send' | 'rpc' | 'sdk'> {
+  const send = async (path: string, { method, key, body, headers }: Send = {}): Promise<Answer> => {
+    const all = new Headers(body === undefined ? {} : { 'content-type': 'application/json' });
+    if (key !== undefined) all.set('authorization', `Bearer ${key}`);
+    for (const [name, value] of Object.entries(headers ?? {})) all.set(name, value);
+    const response = await fetch(url + path, {
+      method: method ?? (body === undefined ? 'GET' : 'POST'),
+      headers: all,
+      ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return { status: response.status, headers: response.headers, text, body: parsed(text) };
+  };
+  return {
+    send,
+    rpc: (path, message, { headers, ...request } = {}) =>
+      send(path, {
+        ...request,
+        headers: { accept: 'application/json, text/event-stream', ...headers },
+        body: { jsonrpc: '2.0', id: 1, ...message },
+      }),
+    sdk: (apiKey, more) => new MCPClient({ baseUrl: url, apiKey, logLevel: 'off', ...more }),
+  };
+}
+
 /** A gateway on a real socket. Management is not limited, calls are limited as by default; `env` changes both. */
 export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const { env, database = await openTestDatabase('pglite'), ...gatewayOptions } = options;
@@ -77,18 +103,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   });
   const url = await gateway.listen();
 
-  const send = async (path: string, { method, key, body, headers }: Send = {}): Promise<Answer> => {
-    const all = new Headers(body === undefined ? {} : { 'content-type': 'application/json' });
-    if (key !== undefined) all.set('authorization', `Bearer ${key}`);
-    for (const [name, value] of Object.entries(headers ?? {})) all.set(name, value);
-    const response = await fetch(url + path, {
-      method: method ?? (body === undefined ? 'GET' : 'POST'),
-      headers: all,
-      ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    return { status: response.status, headers: response.headers, text, body: parsed(text) };
-  };
+  const { send, rpc, sdk } = reach(url);
 
   return {
     url,
@@ -101,13 +116,8 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status} ${answer.text}`);
       return answer.body;
     },
-    rpc: (path, message, { headers, ...request } = {}) =>
-      send(path, {
-        ...request,
-        headers: { accept: 'application/json, text/event-stream', ...headers },
-        body: { jsonrpc: '2.0', id: 1, ...message },
-      }),
-    sdk: (apiKey, more) => new MCPClient({ baseUrl: url, apiKey, logLevel: 'off', ...more }),
+    rpc,
+    sdk,
     sql: (account, text, params = []) => scopedQuery(gateway.gateway.parts.db, { account, user: '*' }, text, params),
     asOwner: (script) =>
       internalsOf(gateway.gateway.parts.db).driver.asOwner((owner) =>

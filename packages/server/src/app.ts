@@ -26,7 +26,8 @@ import { createRefresher, type RunningRefresher } from './credentials/oauth/refr
 import { createGrantEnder } from './credentials/oauth/revoke.ts';
 import { Vault } from './credentials/vault.ts';
 import { openKeyring } from './crypto/keyring.ts';
-import { masterKeySource } from './crypto/master-key.ts';
+import { dashboardRoutes } from './dashboard/routes.ts';
+import { sweepSessions } from './dashboard/session-store.ts';
 import { openDatabase } from './db/client.ts';
 import { findEnded } from './db/find-ended.ts';
 import { keyringStore } from './db/keyring-store.ts';
@@ -38,7 +39,9 @@ import { connectRoutes } from './http/connect-routes.ts';
 import { replyBrokenHttp, replyRouterError } from './http/framework-errors.ts';
 import { installGuards } from './http/guards.ts';
 import { createHandlers } from './http/handlers.ts';
+import { type Observation, openObservation } from './http/observe.ts';
 import { openApiBytes } from './http/openapi.ts';
+import { installOverload, type Reading } from './http/overload.ts';
 import { installErrorReplies } from './http/reply-error.ts';
 import { requestIdOf } from './http/request-id.ts';
 import { resourceMetadataRoutes } from './http/resource-metadata.ts';
@@ -53,8 +56,12 @@ import { createLog, createLogNames } from './log.ts';
 import { createConnectorViews } from './mcp/connector-views.ts';
 import { mcpEndpoints } from './mcp/endpoint.ts';
 import { createSdkLane } from './mcp/sdk-lane.ts';
+import { type OpenedWindows, openWindows } from './rate-limits/open-windows.ts';
 import { createQuotas, sweepQuotas } from './rate-limits/quotas.ts';
 import { createLimits } from './rate-limits/take.ts';
+import { joinReplicas, type Replicas } from './replicas.ts';
+import { followMasterKeys, holdMasterKeys, type KeyFollower } from './rotation/follow.ts';
+import { keySourceOf } from './rotation/key-source.ts';
 import { version } from './version.ts';
 import { startWebhooks, type Webhooks } from './webhooks/deliver.ts';
 
@@ -70,6 +77,8 @@ export interface GatewayOptions {
   forceLane?: 'direct' | 'sdk';
   /** Tests only: stands in for name resolution, as whoever controls a zone would. */
   lookup?: LookupFn;
+  /** Tests only: stands in for what the process says of its event loop and heap, which a test shares with its gateways and their databases. */
+  readLoad?: () => Reading;
   /** Tests only: management replies that do not match the contract are errors. */
   checkReplies?: boolean;
 }
@@ -92,11 +101,17 @@ export interface Gateway {
 const drainMs = 10_000;
 const idleSweepMs = 50;
 
-/** A loopback address of the gateway itself or its database may not be an upstream, whatever the operator lists. */
+/** A loopback address of the gateway itself, its database or its Redis may not be an upstream, whatever the operator lists. */
 function deniedTargets(config: Config): { host: string; port: number }[] {
-  if (config.database.kind !== 'postgres') return [];
-  const url = new URL(config.database.url.reveal());
-  return [{ host: url.hostname, port: Number(url.port || 5432) }];
+  const { database, rateLimitStore } = config;
+  const at = (text: string, port: number) => {
+    const url = new URL(text);
+    return { host: url.hostname, port: Number(url.port || port) };
+  };
+  return [
+    ...(database.kind === 'postgres' ? [at(database.url.reveal(), 5432)] : []),
+    ...(rateLimitStore.redisUrl === undefined ? [] : [at(rateLimitStore.redisUrl.reveal(), 6379)]),
+  ];
 }
 
 function newApp(config: Config, log: Parts['log']): FastifyInstance {
@@ -128,18 +143,14 @@ function newApp(config: Config, log: Parts['log']): FastifyInstance {
   return app as unknown as FastifyInstance;
 }
 
-async function openStores(config: Config) {
+async function openStores(config: Config, { metrics }: Observation) {
   const { database } = config;
   const migrateUrl = database.kind === 'postgres' ? database.migrateUrl?.reveal() : undefined;
-  const db = await openDatabase({ url: database.url.reveal(), migrateUrl });
+  const onWork = config.metricsToken && metrics.databaseWork;
+  const db = await openDatabase({ url: database.url.reveal(), migrateUrl, onWork });
   try {
     const { warnings } = await migrate(db);
-    const source = masterKeySource({
-      key: config.masterKey?.reveal(),
-      file: config.masterKeyFile,
-      dataDir: database.kind === 'pglite' ? database.dir : undefined,
-      inMemory: database.kind === 'pglite' && database.dir === undefined,
-    });
+    const source = keySourceOf(config);
     const { provider, makeProvider } = source;
     const keyring = await openKeyring({
       store: keyringStore(db),
@@ -147,10 +158,12 @@ async function openStores(config: Config) {
       provider,
       makeProvider,
     });
+    const replica = await holdMasterKeys({ db, keyring });
     const first = await bootstrap({ db, keyring, config });
     return {
       db,
       keyring,
+      replica,
       first,
       generatedMasterKeyFile: source.generatedFile(),
       warnings: [...config.warnings, ...warnings, ...first.warnings],
@@ -162,15 +175,18 @@ async function openStores(config: Config) {
 }
 
 interface Running {
+  keyFollower: KeyFollower;
   sdkLane: { close(): Promise<void> };
   refresher: RunningRefresher;
   webhooks: Webhooks;
   sealer: Sealer;
   retention: Retention;
+  windows: OpenedWindows;
+  replicas: Replicas;
 }
 
 async function closeAll(app: FastifyInstance, parts: Parts, running: Running): Promise<void> {
-  const { sdkLane, refresher, webhooks, sealer, retention } = running;
+  const { sdkLane, refresher, webhooks, sealer, retention, keyFollower, windows, replicas } = running;
   // Streams first: Fastify waits for them otherwise.
   await sdkLane.close();
   parts.live.close();
@@ -194,10 +210,14 @@ async function closeAll(app: FastifyInstance, parts: Parts, running: Running): P
   await parts.trail.close();
   await parts.keyUse.close();
   await retention.close();
+  await keyFollower.close();
+  await windows.close();
+  await replicas.leave();
   // After the last rows: what this process wrote is sealed by itself.
   await sealer.close();
   parts.directory.close();
   await parts.db.close();
+  await parts.tracing.close();
 }
 
 /** A gateway that is ready but does not listen yet. */
@@ -207,7 +227,8 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
   const names = createLogNames();
   const log = createLog(config, options.logDestination, names);
   const stdioCatalog = await readStdioCatalog(config.stdioCatalogFile);
-  const { db, keyring, first, generatedMasterKeyFile, warnings } = await openStores(config);
+  const observation = await openObservation(config, version);
+  const { db, keyring, replica, first, generatedMasterKeyFile, warnings } = await openStores(config, observation);
   names.use((user) => keyring.digest('mcpv/log-user/1', user));
   const app = newApp(config, log);
   const denied = deniedTargets(config);
@@ -220,10 +241,11 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
   const maxBytes = config.limits.resultBytes;
   const directory = createDirectory(db);
   const vault = new Vault({ keyring, now: () => performance.now() });
+  const stdio = createStdioCarrier({ catalog: stdioCatalog, clientInfo, log, sandbox: config.stdioSandbox });
   const carriers = createUpstreams({
     raw: new RawCarrier({ egress, maxBytes, clientInfo }),
     sdk: createSdkCarrier({ egress, maxBytes, clientInfo }),
-    stdio: createStdioCarrier({ catalog: stdioCatalog, clientInfo, log, sandbox: config.stdioSandbox }),
+    stdio,
     rest: createRestCarrier({ egress, load: createDocumentSource(db), maxBytes, clientInfo }),
   });
   const trail = createTrail({ db, log, now: () => performance.now() });
@@ -234,10 +256,19 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
       void trail.refused({ accountId, actor: null, action: 'call.late_outcome', outcome: 'failed', target: callId }),
   });
   const monotonic = () => performance.now();
-  const limits = await createLimits(app, config, { ...directory, quotas: createQuotas(db, monotonic) }, monotonic);
+  const { installationId } = keyring;
+  const replicas = await joinReplicas({ db, log });
+  const opened = await openWindows({ config, db, log, installationId, now: monotonic, replicas });
+  const sources = { ...directory, quotas: createQuotas(db, monotonic) };
+  const limits = await createLimits(app, config, sources, monotonic, opened.windows);
   const refresher = createRefresher(
     { config, db, egress, keyring, vault, log },
-    { record: async (tx, event) => void (await recordEvent(tx, event)) },
+    {
+      record: async (tx, event) => {
+        observation.metrics.refreshed(event.outcome);
+        await recordEvent(tx, event);
+      },
+    },
   );
   const parts: Parts = {
     config,
@@ -264,12 +295,21 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
     epoch: await createEpoch({ db, log }),
     trail,
     limits,
+    replicas,
+    metrics: observation.metrics,
+    tracing: observation.tracing,
     log,
     version,
     startedAt: Date.now(),
   };
   followChanges(parts);
+  observation.install(app);
   installGuards(app, config);
+  const overload = installOverload(app, {
+    isDatabaseReachable: db.isReachable,
+    log,
+    ...(options.readLoad && { read: options.readLoad }),
+  });
   installErrorReplies(app, log);
   let closing: Promise<void> | undefined;
   const handlers = createHandlers({
@@ -282,16 +322,31 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
   const webhooks = startWebhooks(parts, {
     sweeps: [
       () => sweepExpiring(parts),
-      ...[sweepLinks, sweepQuotas, sweepRefusedTokens].map((sweep) => () => withScope(db, installationScope, sweep)),
+      () => opened.sweep(),
+      ...[sweepLinks, sweepQuotas, sweepRefusedTokens, sweepSessions].map(
+        (sweep) => () => withScope(db, installationScope, sweep),
+      ),
     ],
   });
   const sealing = { db, keyring, log, copyFile: config.auditCheckpointFile };
+  const keyFollower = followMasterKeys({ db, keyring, log, replica });
   const sealer = createSealer(sealing);
   const retention = createRetention({ ...sealing, days: config.auditRetentionDays });
   await app.register(toolCallEndpoint(parts));
   await app.register(connectRoutes(parts));
+  await app.register(dashboardRoutes(parts));
   await app.register(resourceMetadataRoutes(parts));
   await app.register(mcpEndpoints(parts, sdkLane, options.forceLane));
+  observation.expose(app, {
+    isDatabaseReachable: db.isReachable,
+    journalQueue: () => ({ intents: journal.waiting, outcomes: journal.late }),
+    open: sdkLane.open,
+    stdioChildren: stdio.processes,
+    bodyBytes: () => overload.bodyBytes,
+    overload: () => overload.refused,
+    sealingLagMs: sealer.lagMs,
+    limiter: limits.health,
+  });
   await app.ready();
 
   return {
@@ -309,6 +364,16 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
       if (config.port === 0 && new URL(config.publicUrl).port === '0') config.publicUrl = url;
       return url;
     },
-    close: () => (closing ??= closeAll(app, parts, { sdkLane, refresher, webhooks, sealer, retention })),
+    close: () =>
+      (closing ??= closeAll(app, parts, {
+        sdkLane,
+        refresher,
+        webhooks,
+        sealer,
+        retention,
+        keyFollower,
+        windows: opened,
+        replicas,
+      })),
   };
 }

@@ -96,6 +96,23 @@ describe('loadConfig', () => {
     expect(config.warnings).toEqual(['VALET_RATELIMIT is not a variable of this version and is ignored']);
   });
 
+  it('counts rate limits in Redis where there is one, else where the database is, and takes the operator at his word', () => {
+    const postgres = { DATABASE_URL: 'postgres://u:p@db/valet', VALET_MASTER_KEY: masterKey };
+    const redis = { REDIS_URL: 'rediss://:secret@cache:6380/1' };
+    const kindOf = (env: Record<string, string>) => loadConfig(env).rateLimitStore.kind;
+    expect(kindOf({})).toBe('memory');
+    expect(kindOf(postgres)).toBe('postgres');
+    expect(kindOf({ ...postgres, ...redis })).toBe('redis');
+    expect(kindOf({ ...postgres, VALET_RATE_LIMIT_STORE: 'memory' })).toBe('memory');
+    const unused = loadConfig({ ...postgres, ...redis, VALET_RATE_LIMIT_STORE: 'postgres' });
+    expect(unused.rateLimitStore).toEqual({ kind: 'postgres', redisUrl: undefined });
+    expect(unused.warnings.join()).toMatch(/REDIS_URL is set and not used/);
+    expect(problemsOf({ VALET_RATE_LIMIT_STORE: 'redis' }).join()).toMatch(/REDIS_URL is not set/);
+    expect(problemsOf({ VALET_RATE_LIMIT_STORE: 'postgres' }).join()).toMatch(/DATABASE_URL is not PostgreSQL/);
+    expect(problemsOf({ REDIS_URL: 'http://cache' }).join()).toMatch(/^REDIS_URL must be redis/);
+    expect(inspect(loadConfig({ ...postgres, ...redis }), { depth: 9 })).not.toContain('secret@');
+  });
+
   it('says that a proxy of the environment is not used, without its address', () => {
     const { warnings } = loadConfig({ https_proxy: 'http://user:hidden@proxy.example:3128', HTTP_PROXY: '' });
     expect(warnings).toEqual([
@@ -124,5 +141,26 @@ describe('loadConfig', () => {
     expect(config.publicUrl).toBe('https://mcp.example.com');
     expect(config.allowedHosts).toEqual(['mcp.example.com', 'internal.example', '[fd00::1]:8787']);
     expect(config.trustProxy).toEqual(['10.1.2.3', 'fd00::/8']);
+  });
+
+  it('takes sign-in at an issuer whole or not at all, and keeps the issuer’s name to the letter', () => {
+    const whole = {
+      VALET_ADMIN_OIDC_ISSUER: 'https://login.example.com/',
+      VALET_ADMIN_OIDC_CLIENT_ID: 'valet',
+      VALET_ADMIN_OIDC_ALLOW: 'email:lead@example.com, group:admins',
+    };
+    expect(loadConfig(whole).adminOidc).toEqual({
+      issuer: 'https://login.example.com/',
+      clientId: 'valet',
+      clientSecret: undefined,
+      allow: ['email:lead@example.com', 'group:admins'],
+      account: 'default',
+    });
+    const { VALET_ADMIN_OIDC_ISSUER: _, ...headless } = whole;
+    expect(problemsOf({ VALET_ADMIN_OIDC_ISSUER: whole.VALET_ADMIN_OIDC_ISSUER })).toHaveLength(2);
+    expect(problemsOf(headless)).toHaveLength(2);
+    expect(problemsOf({ ...whole, VALET_ADMIN_OIDC_ALLOW: ' , ' })).toHaveLength(1);
+    expect(problemsOf({ ...whole, VALET_ADMIN_OIDC_ALLOW: '*' })).toHaveLength(1);
+    expect(problemsOf({ ...whole, VALET_ADMIN_OIDC_ISSUER: 'login.example.com' })).toHaveLength(1);
   });
 });

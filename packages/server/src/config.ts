@@ -40,6 +40,17 @@ export type DatabaseTarget =
   | { kind: 'pglite'; url: Secret; dir: string }
   | { kind: 'pglite'; url: Secret; dir: undefined };
 
+export interface AdminOidc {
+  /** Exactly as the issuer writes it. */
+  issuer: string;
+  clientId: string;
+  clientSecret: Secret | undefined;
+  /** `email:…`, `sub:…` or `group:…`; one that fits lets in. */
+  allow: readonly string[];
+  /** Name of the account that they manage. */
+  account: string;
+}
+
 export interface Config {
   host: string;
   port: number;
@@ -52,6 +63,9 @@ export interface Config {
   database: DatabaseTarget;
   masterKey: Secret | undefined;
   masterKeyFile: string | undefined;
+  /** The key that is to take its place; both open what is stored until the rotation is done. */
+  nextMasterKey: Secret | undefined;
+  nextMasterKeyFile: string | undefined;
   apiKey: Secret | undefined;
   onUnknownUser: 'reject' | 'fallback';
   allowedUpstreamCidrs: readonly string[];
@@ -63,6 +77,14 @@ export interface Config {
   auditCheckpointFile: string | undefined;
   /** Days that the audit trail and the journal are kept. Unset: for ever. */
   auditRetentionDays: number | undefined;
+  /** Where rate limits are counted: in this process, or where all replicas count. The URL with `redis`, and only then. */
+  rateLimitStore: { kind: 'memory' | 'postgres' | 'redis'; redisUrl: Secret | undefined };
+  /** Whoever has it may read /metrics. Unset: nothing is counted and there is no such path. */
+  metricsToken: Secret | undefined;
+  /** Where people sign in to the dashboard besides with keys, and who may. Unset: with keys only. */
+  adminOidc: AdminOidc | undefined;
+  /** The collector that traces are sent to. Unset: nothing is traced, trace context passes through. */
+  traces: { url: string; headers: Secret | undefined; serviceName: string } | undefined;
   logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
   /** To be logged at start: variables that look like ours and are not. */
   warnings: readonly string[];
@@ -124,6 +146,12 @@ const publicUrl = text.transform((value, ctx) => {
   return url.href.replace(/\/+$/, '');
 });
 
+/** Compared as it stands: a trailing slash belongs to the name of an issuer. */
+const issuerUrl = text.refine((value) => {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  return url !== undefined && /^https?:$/.test(url.protocol) && !url.username && !url.search && !url.hash;
+}, 'must be the issuer’s https URL, for example https://login.example.com');
+
 const databaseUrl = text.refine(
   (value) => (/^postgres(ql)?:\/\//.test(value) ? URL.canParse(value) : /^pglite:(memory(\?.*)?|[^?]+)$/.test(value)),
   'must be postgres://user:password@host:port/database, pglite:<directory> or pglite:memory',
@@ -131,6 +159,11 @@ const databaseUrl = text.refine(
 const postgresUrl = text.refine(
   (value) => /^postgres(ql)?:\/\//.test(value) && URL.canParse(value),
   'must be a postgres:// URL',
+);
+
+const redisUrl = text.refine(
+  (value) => /^rediss?:\/\//.test(value) && URL.canParse(value),
+  'must be redis://[user:password@]host[:port][/database], or rediss:// with TLS',
 );
 
 const apiKey = z
@@ -165,10 +198,16 @@ const variables = z.object({
   VALET_TRUST_PROXY: list(isCidr, (item) => `"${item}" is not an address or CIDR block`).default([]),
   VALET_MASTER_KEY: masterKey.pipe(secret).optional(),
   VALET_MASTER_KEY_FILE: text.optional(),
+  VALET_MASTER_KEY_NEXT: masterKey.pipe(secret).optional(),
+  VALET_MASTER_KEY_NEXT_FILE: text.optional(),
   VALET_API_KEY: apiKey.pipe(secret).optional(),
   VALET_RATE_LIMIT: wholeNumber(1, 1_000_000).default(100),
   VALET_LIST_RATE_LIMIT: wholeNumber(1, 1_000_000).default(1_000),
   VALET_MANAGEMENT_RATE_LIMIT: wholeNumber(1, 1_000_000).default(600),
+  VALET_RATE_LIMIT_STORE: z
+    .enum(['auto', 'memory', 'postgres', 'redis'], 'must be auto, memory, postgres or redis')
+    .default('auto'),
+  REDIS_URL: redisUrl.pipe(secret).optional(),
   VALET_CONCURRENT_CALLS: wholeNumber(1, 10_000).default(10),
   VALET_BODY_LIMIT_MB: wholeNumber(1, 100).default(10),
   VALET_RESULT_LIMIT_MB: wholeNumber(1, 100).default(10),
@@ -182,6 +221,19 @@ const variables = z.object({
   VALET_STDIO_SANDBOX: z.enum(['auto', 'off', 'require'], 'must be auto, off or require').default('auto'),
   VALET_AUDIT_CHECKPOINT_FILE: text.optional(),
   VALET_AUDIT_RETENTION_DAYS: wholeNumber(1, 36_500).optional(),
+  VALET_METRICS_TOKEN: apiKey.pipe(secret).optional(),
+  VALET_ADMIN_OIDC_ISSUER: issuerUrl.optional(),
+  VALET_ADMIN_OIDC_CLIENT_ID: text.optional(),
+  VALET_ADMIN_OIDC_CLIENT_SECRET: secret.optional(),
+  VALET_ADMIN_OIDC_ALLOW: list(
+    (item) => /^(email:[^@\s]+@[^@\s]+|sub:.+|group:.+)$/.test(item),
+    (item) => `"${item}" is not email:<address>, sub:<subject> or group:<name>`,
+  ).default([]),
+  VALET_ADMIN_OIDC_ACCOUNT: text.default('default'),
+  OTEL_EXPORTER_OTLP_ENDPOINT: publicUrl.optional(),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: publicUrl.optional(),
+  OTEL_EXPORTER_OTLP_HEADERS: secret.optional(),
+  OTEL_SERVICE_NAME: text.default('mcp-valet'),
   LOG_LEVEL: z
     .enum(
       ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
@@ -192,6 +244,11 @@ const variables = z.object({
 
 const mib = 1024 * 1024;
 
+/** Variables that a configuration file names by itself, such as the secret of an OAuth client. */
+export const environment = (
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): Readonly<Record<string, string | undefined>> => env;
+
 export function loadConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
   // An empty variable is an unset one: compose files and shells write `NAME=` for "not given".
   const given = Object.fromEntries(
@@ -201,6 +258,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
   const problems = parsed.success ? [] : parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`);
   if (given.VALET_MASTER_KEY && given.VALET_MASTER_KEY_FILE)
     problems.push('VALET_MASTER_KEY and VALET_MASTER_KEY_FILE are both set; keep one');
+  if (given.VALET_MASTER_KEY_NEXT && given.VALET_MASTER_KEY_NEXT_FILE)
+    problems.push('VALET_MASTER_KEY_NEXT and VALET_MASTER_KEY_NEXT_FILE are both set; keep one');
   const isPostgres = /^postgres/.test(given.DATABASE_URL ?? '');
   if (isPostgres && !given.VALET_MASTER_KEY && !given.VALET_MASTER_KEY_FILE) {
     problems.push(
@@ -209,17 +268,57 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
   }
   if (given.VALET_MIGRATE_URL && !isPostgres)
     problems.push('VALET_MIGRATE_URL is set but DATABASE_URL is not PostgreSQL; remove it');
+  const store = given.VALET_RATE_LIMIT_STORE;
+  if (store === 'redis' && !given.REDIS_URL) problems.push('VALET_RATE_LIMIT_STORE is redis but REDIS_URL is not set');
+  if (store === 'postgres' && !isPostgres)
+    problems.push('VALET_RATE_LIMIT_STORE is postgres but DATABASE_URL is not PostgreSQL');
+  problems.push(...oidcProblems(given));
   if (!parsed.success || problems.length > 0) throw new ConfigError([...new Set(problems)]);
   // A misspelt name silently counts as unset. Only a warning: orchestrators inject names of their own (VALET_SERVICE_HOST).
   const unknown = Object.keys(env).filter((name) => name.startsWith('VALET_') && !(name in variables.shape));
   const proxies = Object.keys(env).filter((name) => /^(HTTPS?|ALL)_PROXY$/i.test(name) && env[name]);
   return assemble(parsed.data, [
+    ...(given.REDIS_URL && ['memory', 'postgres'].includes(store ?? '')
+      ? [`REDIS_URL is set and not used: VALET_RATE_LIMIT_STORE is ${store}`]
+      : []),
     ...unknown.sort().map((name) => `${name} is not a variable of this version and is ignored`),
     // Through a proxy the addresses that a request reaches could not be checked.
     ...proxies
       .sort()
       .map((name) => `${name} is set and not used: requests to upstreams go out directly, to checked addresses`),
   ]);
+}
+
+/** Half a sign-in is none, and one that lets nobody or everybody in is a mistake. */
+function oidcProblems(given: Readonly<Record<string, string | undefined>>): string[] {
+  const needed = ['VALET_ADMIN_OIDC_CLIENT_ID', 'VALET_ADMIN_OIDC_ALLOW'];
+  if (given['VALET_ADMIN_OIDC_ISSUER'])
+    return needed
+      .filter((name) => !/[^\s,]/.test(given[name] ?? ''))
+      .map((name) => `${name} must be set with VALET_ADMIN_OIDC_ISSUER`);
+  return [...needed, 'VALET_ADMIN_OIDC_CLIENT_SECRET']
+    .filter((name) => given[name])
+    .map((name) => `${name} is set but VALET_ADMIN_OIDC_ISSUER is not`);
+}
+
+const adminOidcOf = (v: z.output<typeof variables>): Config['adminOidc'] =>
+  v.VALET_ADMIN_OIDC_ISSUER === undefined || v.VALET_ADMIN_OIDC_CLIENT_ID === undefined
+    ? undefined
+    : {
+        issuer: v.VALET_ADMIN_OIDC_ISSUER,
+        clientId: v.VALET_ADMIN_OIDC_CLIENT_ID,
+        clientSecret: v.VALET_ADMIN_OIDC_CLIENT_SECRET,
+        allow: v.VALET_ADMIN_OIDC_ALLOW,
+        account: v.VALET_ADMIN_OIDC_ACCOUNT,
+      };
+
+/** The general endpoint is a base, the one for traces is meant as it stands. */
+function tracesOf(v: z.output<typeof variables>): Config['traces'] {
+  const base = v.OTEL_EXPORTER_OTLP_ENDPOINT;
+  const url = v.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? (base === undefined ? undefined : `${base}/v1/traces`);
+  return url === undefined
+    ? undefined
+    : { url, headers: v.OTEL_EXPORTER_OTLP_HEADERS, serviceName: v.OTEL_SERVICE_NAME };
 }
 
 function assemble(v: z.output<typeof variables>, warnings: readonly string[]): Config {
@@ -243,6 +342,8 @@ function assemble(v: z.output<typeof variables>, warnings: readonly string[]): C
     database,
     masterKey: v.VALET_MASTER_KEY,
     masterKeyFile: v.VALET_MASTER_KEY_FILE,
+    nextMasterKey: v.VALET_MASTER_KEY_NEXT,
+    nextMasterKeyFile: v.VALET_MASTER_KEY_NEXT_FILE,
     apiKey: v.VALET_API_KEY,
     onUnknownUser: v.VALET_ON_UNKNOWN_USER,
     allowedUpstreamCidrs: v.VALET_ALLOWED_UPSTREAM_CIDRS,
@@ -250,6 +351,10 @@ function assemble(v: z.output<typeof variables>, warnings: readonly string[]): C
     stdioSandbox: v.VALET_STDIO_SANDBOX,
     auditCheckpointFile: v.VALET_AUDIT_CHECKPOINT_FILE,
     auditRetentionDays: v.VALET_AUDIT_RETENTION_DAYS,
+    rateLimitStore: rateLimitStore(v.VALET_RATE_LIMIT_STORE, v.REDIS_URL, database.kind === 'postgres'),
+    metricsToken: v.VALET_METRICS_TOKEN,
+    adminOidc: adminOidcOf(v),
+    traces: tracesOf(v),
     logLevel: v.LOG_LEVEL,
     warnings,
     limits: {
@@ -263,4 +368,15 @@ function assemble(v: z.output<typeof variables>, warnings: readonly string[]): C
       callTimeoutMs: v.VALET_CALL_TIMEOUT_MS,
     },
   };
+}
+
+/** What replicas must share is counted where they all are: Redis where there is one, else PostgreSQL. An embedded database has one process. */
+function rateLimitStore(
+  said: 'auto' | 'memory' | 'postgres' | 'redis',
+  url: Secret | undefined,
+  isPostgres: boolean,
+): Config['rateLimitStore'] {
+  if (said === 'redis' || (said === 'auto' && url !== undefined)) return { kind: 'redis', redisUrl: url };
+  if (said !== 'auto') return { kind: said, redisUrl: undefined };
+  return { kind: isPostgres ? 'postgres' : 'memory', redisUrl: undefined };
 }

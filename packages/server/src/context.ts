@@ -19,7 +19,10 @@ import type { Directory } from './identity/directory.ts';
 import type { UserTokens } from './identity/identify.ts';
 import type { Principal } from './identity/principal.ts';
 import type { LiveUse } from './live-use.ts';
+import type { Metrics } from './metrics/port.ts';
 import type { Limits } from './rate-limits/take.ts';
+import type { Replicas } from './replicas.ts';
+import type { Tracing } from './tracing/port.ts';
 
 /** The parts that live as long as the process. Made once in `app.ts`, handed down, never imported as singletons. */
 export interface Parts {
@@ -48,6 +51,10 @@ export interface Parts {
   epoch: Epoch;
   trail: Trail;
   limits: Limits;
+  replicas: Pick<Replicas, 'live'>;
+  /** Told of what happens; counts only where somebody may read it. */
+  metrics: Metrics;
+  tracing: Tracing;
   log: Logger;
   version: string;
   startedAt: number;

@@ -27,6 +27,26 @@ export function createLogNames(): LogNames {
 const userFields = ['user', 'userId', 'username', 'attemptedUser', 'actorUserId', 'effectiveUser', 'ownerUserId'];
 const userIds = /\busr_[0-9A-Za-z]{16,64}\b/g;
 
+const debugMs = 10 * 60_000;
+const raised = new WeakMap<Logger, { level: string; timer: NodeJS.Timeout }>();
+
+/** The log at debug for ten minutes, or back at once when it is already: what SIGUSR2 does. Ends by itself, because nobody remembers. */
+export function switchDebug(log: Logger, forMs = debugMs): void {
+  const before = raised.get(log);
+  if (before !== undefined) {
+    clearTimeout(before.timer);
+    raised.delete(log);
+    log.warn({ level: before.level }, 'log_level');
+    log.level = before.level;
+    return;
+  }
+  const timer = setTimeout(() => switchDebug(log), forMs);
+  timer.unref();
+  raised.set(log, { level: log.level, timer });
+  log.level = 'debug';
+  log.warn({ level: 'debug', forMs }, 'log_level');
+}
+
 export function createLog(
   config: Pick<Config, 'logLevel'>,
   destination: DestinationStream = process.stdout,

@@ -1,8 +1,10 @@
 // The gateway as a process: reads the configuration, starts, says where it is, and ends in order. The only file that exits and prints.
-// Without arguments it serves; `audit` is answered by cli/ and never starts a gateway.
-
-import { createGateway, type Gateway } from './app.ts';
+// Without arguments it serves; every other command is answered by cli/, which says what to print and with which exit code.
+import type { Gateway } from './app.ts';
+import { groupsFor } from './cli/commands.ts';
+import { type CommandGroup, runCommand } from './cli/program.ts';
 import { ConfigError, loadConfig } from './config.ts';
+import { switchDebug } from './log.ts';
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 const complain = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -28,6 +30,8 @@ function welcome(gateway: Gateway, url: string): void {
 }
 
 async function serve(): Promise<void> {
+  // Only here: commands start without loading a gateway.
+  const { createGateway } = await import('./app.ts');
   const gateway = await createGateway(loadConfig());
   let isStopping = false;
   const stop = (): void => {
@@ -43,6 +47,7 @@ async function serve(): Promise<void> {
       },
     );
   };
+  process.on('SIGUSR2', () => switchDebug(gateway.parts.log));
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
@@ -57,15 +62,20 @@ async function serve(): Promise<void> {
   welcome(gateway, url);
 }
 
-async function run([command, ...args]: readonly string[]): Promise<void> {
-  if (command === undefined || command === 'serve') return serve();
-  const { auditCommand, auditUsage } = await import('./cli/audit.ts');
-  const { code, said, complained } =
-    command === 'audit'
-      ? await auditCommand(args)
-      : { code: 2, said: '', complained: `Usage: mcp-valet [serve]\n${auditUsage}` };
-  if (said) say(said);
-  if (complained) complain(complained);
+/** Its failures are those of a start, which the last lines tell. */
+const serveCommand: CommandGroup = (program) => {
+  program
+    .command('serve')
+    .description('Start the gateway. What it does without a command.')
+    .action(() => serve());
+};
+
+async function run(args: readonly string[]): Promise<void> {
+  const code = await runCommand(args.length === 0 ? ['serve'] : args, [serveCommand, ...(await groupsFor(args))], {
+    say,
+    complain,
+    isInteractive: process.stderr.isTTY === true,
+  });
   process.exitCode = code;
 }
 

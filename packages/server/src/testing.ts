@@ -24,6 +24,9 @@ async function bodyOf(request: Request): Promise<Buffer | undefined> {
   return request.body === null ? undefined : Buffer.from(await request.arrayBuffer());
 }
 
+/** Whoever tests shares the event loop with the gateway and with databases that stop it for seconds. */
+const calm = { loopDelayMs: 0, heapUsed: 0, heapLimit: 1 };
+
 export async function startTestGateway(options: TestGatewayOptions = {}): Promise<TestGateway> {
   const { env, ...gatewayOptions } = options;
   const config = loadConfig({
@@ -33,7 +36,7 @@ export async function startTestGateway(options: TestGatewayOptions = {}): Promis
     VALET_ALLOWED_UPSTREAM_CIDRS: '127.0.0.0/8,::1/128',
     ...env,
   });
-  const gateway = await createGateway(config, gatewayOptions);
+  const gateway = await createGateway(config, { readLoad: () => calm, ...gatewayOptions });
   const injectFetch: typeof fetch = async (input, init) => {
     const request = new Request(input, init);
     const url = new URL(request.url);

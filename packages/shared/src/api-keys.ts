@@ -49,7 +49,7 @@ export const apiKey = z.object({
 export type ApiKey = z.output<typeof apiKey>;
 
 export const keyRoutes = {
-  /** Mints a key for the user. `api_key` is its text, shown here and never again. Only an admin key mints `enterprise` keys. */
+  /** Mints a key for the user. Its text is shown here and never again. Only an admin key mints `enterprise` keys. */
   create: route({
     method: 'POST',
     path: '/users/{username}/keys',

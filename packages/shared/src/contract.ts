@@ -19,23 +19,36 @@ import { userRoutes } from './users.ts';
 
 /** Named types, so that the doc comment of a route is what an editor shows on the method made from it. */
 export type Contract = {
+  /** Published MCP endpoints, what they allow and the tokens of their URLs. */
   readonly servers: typeof serverRoutes;
+  /** Your users: who exists, who is let in, what each may reach. */
   readonly users: typeof userRoutes;
+  /** API keys of users and servers. */
   readonly keys: typeof keyRoutes;
   readonly secrets: typeof secretRoutes;
   readonly tools: typeof toolRoutes;
   readonly connectors: typeof connectorRoutes;
   readonly credentials: typeof credentialRoutes;
   readonly calls: typeof callRoutes;
+  /** The trail: who changed or was refused what, and the proof that nothing is missing. */
   readonly audit: typeof auditRoutes;
+  /** Tenants of this gateway. For operators. */
   readonly accounts: typeof accountRoutes;
+  /** Identity providers whose tokens prove who a user is. */
   readonly issuers: typeof issuerRoutes;
+  /** Which subject of an issuer is which user. */
   readonly identities: typeof identityRoutes;
+  /** Groups of users: rights, limits and credentials in common. */
   readonly groups: typeof groupRoutes;
+  /** Short-lived tokens that act as one user and can do no more than call tools. */
   readonly tokens: typeof tokenRoutes;
+  /** Limits and daily quotas of calls. */
   readonly limits: typeof limitRoutes;
+  /** Calls, counted. */
   readonly usage: typeof usageRoutes;
+  /** What the rules say about a call, without calling. */
   readonly policy: typeof explainRoutes;
+  /** The account's own settings. */
   readonly settings: typeof settingsRoutes;
   readonly system: typeof systemRoutes;
 };

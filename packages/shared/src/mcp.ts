@@ -8,6 +8,8 @@ export const headers = {
   redirectUri: 'x-redirect-uri',
   server: 'x-mcp-server-id',
   strictUser: 'x-valet-strict-user',
+  /** Beside the dashboard's cookie: no form and no foreign page can send it. */
+  session: 'x-valet-session',
   idempotencyKey: 'idempotency-key',
   requestId: 'x-request-id',
   userFallback: 'x-valet-user-fallback',

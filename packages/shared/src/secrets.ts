@@ -10,6 +10,7 @@ export const secretInfo = z.object({
   /** 8 hex digits of a keyed digest: tells whether two values are equal, never what they are. */
   fingerprint: z.string(),
 });
+/** A named secret of a user, without its value. */
 export type SecretInfo = z.output<typeof secretInfo>;
 
 const named = {

@@ -17,6 +17,7 @@ import {
   findApiKeyByText,
   hasSuccessor,
   inMs,
+  isPersonKey,
   type KeyChanges,
   listApiKeys,
   lockApiKey,
@@ -203,6 +204,11 @@ const update: Handler<Routes['update']> = async ({ params, body }, ctx) => {
 const rotate: Handler<Routes['rotate']> = async ({ params, body }, ctx) => {
   const { row: old, isActive } = await lockManaged(ctx, params.keyId, 'rotated');
   const overlapSeconds = body?.overlapSeconds ?? 0;
+  // Its text would act under the name of somebody else.
+  if (isPersonKey(old))
+    throw new Refusal('UNPROCESSABLE', 'This key stands for a person who signs in at an issuer and has no text', {
+      reason: 'person_key',
+    });
   if (!isActive) throw new Refusal('CONFLICT', 'The key has ended; make a new one');
   if (await hasSuccessor(ctx.db, old.accountId, old.id))
     throw new Refusal('CONFLICT', 'The key has been rotated; rotate the one that replaced it');

@@ -58,6 +58,30 @@ export async function storeApiKey(tx: Db, keyring: Keyring, key: NewKey, text: s
   return insertKey(tx, keyring, key, text, shownPrefix(text));
 }
 
+/** Shown where others show how their text begins: whoever signs in to the dashboard at an issuer has a key without a text. */
+const personPrefix = 'oidc:';
+export const isPersonKey = ({ prefix }: Pick<ApiKeyRow, 'prefix'>): boolean => prefix.startsWith(personPrefix);
+
+/** The newest key of this person, and whether its time is over; revoked or not. Nobody chooses a prefix, so nobody else's key has it. */
+export async function findPersonKey(
+  tx: Db,
+  accountId: string,
+  person: string,
+): Promise<{ row: ApiKeyRow; isPast: boolean } | undefined> {
+  const [found] = await tx
+    .select({ row: apiKeys, isPast: sql<boolean>`coalesce(${apiKeys.expiresAt} <= now(), false)` })
+    .from(apiKeys)
+    .where(and(eq(apiKeys.accountId, accountId), isNull(apiKeys.userId), eq(apiKeys.prefix, personPrefix + person)))
+    .orderBy(desc(apiKeys.createdAt), desc(apiKeys.id))
+    .limit(1);
+  return found;
+}
+
+/** A key whose text nobody ever has: sessions stand for it, revoking it ends them. */
+export function storePersonKey(tx: Db, keyring: Keyring, key: NewKey, person: string): Promise<ApiKeyRow> {
+  return insertKey(tx, keyring, key, mintToken(key.kind).token, personPrefix + person);
+}
+
 async function insertKey(tx: Db, keyring: Keyring, key: NewKey, token: string, prefix: string): Promise<ApiKeyRow> {
   const { accountId, kind, name, userId, serverId, expiresInDays, expiresAt, scopes, allowedUsers } = key;
   const [row] = await tx
@@ -126,8 +150,9 @@ export async function hasSuccessor(tx: Db, accountId: string, id: string): Promi
 }
 
 export type KeyChanges = Partial<Pick<ApiKeyRow, 'name' | 'scopes' | 'allowedUsers' | 'expiresAt'>>;
+type StoredChanges = Omit<KeyChanges, 'expiresAt'> & { expiresAt?: Ending };
 
-export async function updateApiKey(tx: Db, accountId: string, id: string, changes: KeyChanges): Promise<ApiKeyRow> {
+export async function updateApiKey(tx: Db, accountId: string, id: string, changes: StoredChanges): Promise<ApiKeyRow> {
   const [row] = await tx
     .update(apiKeys)
     .set(changes)

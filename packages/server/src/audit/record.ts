@@ -70,6 +70,8 @@ export interface Trail {
     requestId: string;
     reason: string;
     by?: { accountId: string; keyId: string; kind: string } | undefined;
+    /** Who it was, as an issuer said. */
+    details?: Readonly<Record<string, unknown>> | undefined;
   }): Promise<void>;
   /** Writes the counts that are still open. */
   close(): Promise<void>;
@@ -146,7 +148,7 @@ export function createTrail(options: { db: Database; log: Logger; now: () => num
       if (admit(`${entry.accountId} ${entry.actor?.keyId ?? '-'} ${sourceOf(entry.address)}`, entry))
         await write(entry);
     },
-    async signInFailed({ address, requestId, reason, by }) {
+    async signInFailed({ address, requestId, reason, by, details }) {
       const entry: AuditEntry = {
         accountId: by?.accountId ?? systemAccount,
         actor: by === undefined ? null : { keyId: by.keyId, kind: by.kind, userId: null },
@@ -155,6 +157,7 @@ export function createTrail(options: { db: Database; log: Logger; now: () => num
         reason,
         requestId,
         address,
+        details,
       };
       if (admit(`${entry.accountId} ${by?.keyId ?? '-'} ${sourceOf(address)}`, entry)) await write(entry);
     },

@@ -49,6 +49,8 @@ export interface SealParts {
 export interface Sealer {
   /** Seals all that is committed now, unless another replica is at it. */
   sealNow(): Promise<void>;
+  /** How long the oldest row has waited for its seal, as far as this process knows; 0 where another one seals. */
+  lagMs(): number;
   /** A last seal, then nothing more. */
   close(): Promise<void>;
 }
@@ -130,6 +132,8 @@ export function createSealer(parts: SealParts): Sealer {
   const lastWarned = new Map<string, number>();
   /** The newest that this process has seen: a chain that ends before it was cut. */
   let known = 0;
+  let waitingMs = 0;
+  let lookedAt = Date.now();
 
   const warn = (message: string, fields: object): void => {
     const at = Date.now();
@@ -142,6 +146,7 @@ export function createSealer(parts: SealParts): Sealer {
     for (let hasMore = true; hasMore && Date.now() < untilMs; ) {
       hasMore = false;
       const look = await sealOnce(parts);
+      [lookedAt, waitingMs] = [Date.now(), 'waitingMs' in look ? look.waitingMs : 0];
       if (look.state === 'restarted') warn('seal_horizon_went_back', {});
       if ((look.state === 'idle' || look.state === 'sealed') && look.waitingMs > behindMs)
         warn('seal_behind', { behindMs: Math.round(look.waitingMs) });
@@ -180,6 +185,8 @@ export function createSealer(parts: SealParts): Sealer {
 
   return {
     sealNow: () => look(Number.POSITIVE_INFINITY),
+    // A look is due every second: what is older is a look that failed.
+    lagMs: () => waitingMs + Math.max(0, Date.now() - lookedAt - 2 * everyMs),
     async close() {
       isClosed = true;
       clearTimeout(timer);

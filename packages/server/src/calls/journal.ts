@@ -61,6 +61,8 @@ export interface Journal {
   end(end: CallEnd): Promise<void>;
   /** Outcomes that are not committed yet. */
   readonly late: number;
+  /** Intents that wait for their batch. */
+  readonly waiting: number;
   flush(): Promise<void>;
   close(): Promise<void>;
 }
@@ -154,6 +156,9 @@ export function createJournal({ db, log, onLate }: JournalOptions): Journal {
     },
     get late() {
       return outcomes.size;
+    },
+    get waiting() {
+      return intents.size;
     },
     async flush() {
       await intents.idle();

@@ -49,6 +49,8 @@ export interface UpstreamRequest {
   ask?: ((question: Required<Notification>) => Promise<Record<string, unknown>>) | undefined;
   /** Of the caller's `_meta`, what may travel: trace context and vendor keys. */
   meta?: Record<string, unknown> | undefined;
+  /** Trace context as HTTP headers; upstreams that speak MCP find it in `meta` too. */
+  traceHeaders?: Record<string, string> | undefined;
 }
 
 /** What the upstream answered: a JSON-RPC result, unshaped, already scrubbed. */

@@ -1,17 +1,19 @@
 // Where the master key (KEK) lives and how it wraps other keys. Reads a key file or takes bytes from the environment; never logs or prints a key.
-// Cloud key services fit the same four methods, which is why they are asynchronous.
+// Cloud key services fit the same methods, which is why they are asynchronous. Which key is which version is the keyring's to know.
 import { createHmac, randomBytes } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { open, seal } from './envelope.ts';
+import { open, SealError, seal, sealedBy } from './envelope.ts';
 
 export interface KeyProvider {
   /** Where the key comes from, for messages: a path or a variable name, never the key. */
   readonly source: string;
-  currentVersion(): number;
-  wrap(key: Uint8Array, aad: Uint8Array): Promise<Buffer>;
-  unwrap(blob: Uint8Array, version: number, aad: Uint8Array): Promise<Buffer>;
+  /** Ids of the keys that this process holds, 32 hex digits each; the configured one first, then the next one. Records carry them. */
+  readonly keyIds: readonly string[];
+  wrap(keyId: string, key: Uint8Array, aad: Uint8Array): Promise<Buffer>;
+  /** Finds the key by the id that the record carries. SealError when it is none of these. */
+  unwrap(blob: Uint8Array, aad: Uint8Array): Promise<Buffer>;
   health(): Promise<boolean>;
 }
 
@@ -79,18 +81,33 @@ export async function createMasterKeyFile(path: string): Promise<Buffer> {
   return key;
 }
 
-/** A provider over one key in memory: the built-in kinds (environment, file) differ only in where the bytes came from. */
-export function localKeyProvider(key: Buffer, source: string, version = 1): KeyProvider {
-  const keyId = createHmac('sha256', key).update('mcpv/kek-id/1').digest().subarray(0, 16);
+export interface LocalKey {
+  key: Buffer;
+  source: string;
+}
+
+/** A provider over keys in memory: the built-in kinds (environment, file) differ only in where the bytes came from. */
+export function localKeyProvider(key: Buffer, source: string, next?: LocalKey): KeyProvider {
+  const keys = new Map([[keyIdOf(key), key]]);
+  if (next !== undefined) {
+    if (keys.has(keyIdOf(next.key)))
+      throw new MasterKeyError(`The next master key (${next.source}) is the one that is in use. Make another one.`);
+    keys.set(keyIdOf(next.key), next.key);
+  }
+  const held = (id: string): Buffer => {
+    const found = keys.get(id);
+    if (found === undefined) throw new SealError('None of the configured master keys made this record.');
+    return found;
+  };
   return {
     source,
-    currentVersion: () => version,
-    wrap: async (plain, aad) => seal(key, keyId, plain, aad),
-    unwrap: async (blob, blobVersion, aad) => {
-      if (blobVersion !== version)
-        throw new MasterKeyError(`Master key version ${blobVersion} is not available, only version ${version}.`);
-      return open(key, blob, aad);
-    },
+    keyIds: [...keys.keys()],
+    wrap: async (id, plain, aad) => seal(held(id), Buffer.from(id, 'hex'), plain, aad),
+    unwrap: async (blob, aad) => open(held(sealedBy(blob).toString('hex')), blob, aad),
     health: async () => true,
   };
+}
+
+function keyIdOf(key: Buffer): string {
+  return createHmac('sha256', key).update('mcpv/kek-id/1').digest().subarray(0, 16).toString('hex');
 }

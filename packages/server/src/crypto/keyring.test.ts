@@ -103,6 +103,72 @@ describe('openKeyring', () => {
   });
 });
 
+describe('two master keys', () => {
+  const next = randomBytes(32);
+  const both = () => localKeyProvider(key, 'VALET_MASTER_KEY', { key: next, source: 'VALET_MASTER_KEY_NEXT' });
+  const owner = { accountId: 'acc_a', userId: 'usr_a' };
+
+  /** As in the middle of a rotation: version 2 is in use, half of what there is lies under it. */
+  async function halfRotated() {
+    const { state, store } = memoryStore();
+    const ring = await openKeyring({ store, newInstallationId, provider: both() });
+    const made = { ...(await ring.createDataKey(owner.accountId, owner.userId)), ...owner };
+    const stored = state.stored as StoredKeyring;
+    const [, keyId = ''] = both().keyIds;
+    const [first] = stored.masterKeys;
+    const second = { version: 2, keyId, state: 'current' as const, keyCheck: await ring.wrapping.makeCheck(keyId) };
+    const masterKeys = [
+      { ...first, state: 'old' as const } as typeof second | (typeof stored.masterKeys)[number],
+      second,
+    ];
+    ring.wrapping.follow(masterKeys);
+    const [pepper, ...others] = stored.keys;
+    if (pepper === undefined) throw new Error('no pepper');
+    const moved = { ...pepper, kekVersion: 2, wrapped: await ring.wrapping.rewrapOwn(pepper, 2) };
+    state.stored = { ...stored, masterKeys, keys: [moved, ...others] };
+    return { state, store, ring, made };
+  }
+
+  it('open what lies under either, and wrap what is new under the one in use', async () => {
+    const { store, ring, made } = await halfRotated();
+    expect((await ring.openDataKey(made)).equals(made.key)).toBe(true);
+    const wrapped = await ring.wrapping.rewrapDataKey(made, 2);
+    expect((await ring.openDataKey({ ...made, kekVersion: 2, wrapped })).equals(made.key)).toBe(true);
+    await expect(ring.openDataKey({ ...made, wrapped })).rejects.toThrow();
+    const again = await openKeyring({ store, newInstallationId, provider: both() });
+    expect(again.hashToken('t').equals(ring.hashToken('t'))).toBe(true);
+    expect((await again.createDataKey('acc_b', 'usr_b')).kekVersion).toBe(2);
+  });
+
+  it('are both needed until nothing is left under the old one, then the new one alone is', async () => {
+    const { state, store } = await halfRotated();
+    for (const [lonely, why] of [
+      [key, /Version 2 of the master key is in use/],
+      [next, /not finished: keys are still under version 1/],
+      [randomBytes(32), /not the one of this database/],
+    ] as const)
+      await expect(openKeyring({ store, newInstallationId, provider: providerOf(lonely) })).rejects.toThrow(why);
+    const { stored } = state;
+    const ring = await openKeyring({ store, newInstallationId, provider: both() });
+    const keys = await Promise.all(
+      (stored?.keys ?? []).map(async (row) =>
+        row.kekVersion === 2 ? row : { ...row, kekVersion: 2, wrapped: await ring.wrapping.rewrapOwn(row, 2) },
+      ),
+    );
+    const masterKeys = (stored?.masterKeys ?? []).map((row) =>
+      row.version === 1 ? { ...row, state: 'retired' as const, keyCheck: null } : row,
+    );
+    state.stored = { installationId: stored?.installationId ?? '', masterKeys, keys };
+    const after = await openKeyring({ store, newInstallationId, provider: providerOf(next) });
+    expect(after.hashToken('t').equals(ring.hashToken('t'))).toBe(true);
+    await expect(openKeyring({ store, newInstallationId, provider: providerOf(key) })).rejects.toThrow(MasterKeyError);
+  });
+
+  it('must not be the same', () => {
+    expect(() => localKeyProvider(key, 'a', { key, source: 'VALET_MASTER_KEY_NEXT' })).toThrow(/VALET_MASTER_KEY_NEXT/);
+  });
+});
+
 describe('data keys', () => {
   it('open only for the account, user and id that they were made for', async () => {
     const ring = await openKeyring({ store: memoryStore().store, newInstallationId, provider: providerOf(key) });

@@ -1,23 +1,19 @@
-// The keys of this installation (pepper, digest, seal, state), each wrapped under the master key and tied to its purpose, and the wrapping of
-// users' data keys. Guarantees: a wrong or missing master key is noticed before anything is written, and no master key is made where rows exist.
+// The keys of this installation (pepper, digest, seal, state), each wrapped under the master key and tied to its purpose, and users' data keys.
+// Guarantees: a wrong or missing master key is noticed before anything is written, and no master key is made where rows exist.
 import { createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { encodeAad, open, SealError, seal } from './envelope.ts';
 import { type KeyProvider, MasterKeyError } from './key-provider.ts';
 import { hashToken } from './token.ts';
+import { type DataKeyRow, type MasterKeyRow, type WrappedKey, Wrapping } from './wrapping.ts';
+
+export type { DataKeyRow } from './wrapping.ts';
 
 export const keyPurposes = ['pepper', 'digest', 'seal', 'state'] as const;
 export type KeyPurpose = (typeof keyPurposes)[number];
 
-export interface WrappedKey {
-  purpose: string;
-  version: number;
-  kekVersion: number;
-  wrapped: Uint8Array;
-}
-
 export interface StoredKeyring {
   installationId: string;
-  keyCheck: Uint8Array;
+  masterKeys: readonly MasterKeyRow[];
   keys: readonly WrappedKey[];
 }
 
@@ -38,17 +34,11 @@ export interface DataKey {
   kekVersion: number;
 }
 
-export interface DataKeyRow {
-  id: string;
-  accountId: string;
-  userId: string;
-  kekVersion: number;
-  wrapped: Uint8Array;
-}
-
 export interface Keyring {
   readonly installationId: string;
   readonly pepperVersion: number;
+  /** What lies under the master key, and which version of it. For rotation. */
+  readonly wrapping: Wrapping;
   /** What the database keeps of a bearer token. */
   hashToken(token: string): Buffer;
   /** Keyed digest of labelled parts: argument digests, idempotency fingerprints. Equal inputs are recognised, contents are not revealed. */
@@ -65,8 +55,6 @@ export interface Keyring {
   health(): Promise<boolean>;
 }
 
-const checkText = Buffer.from('mcpv/key-check/1: this installation belongs to this master key');
-const providerDeadlineMs = 2_000;
 const stateKeyId = Buffer.alloc(16);
 
 /**
@@ -103,45 +91,32 @@ export async function openKeyring(options: {
 }
 
 async function freshKeyring(provider: KeyProvider, installationId: string): Promise<StoredKeyring> {
-  const kekVersion = provider.currentVersion();
-  const keyCheck = await withDeadline(provider.wrap(checkText, checkAad(installationId)));
+  const wrapping = new Wrapping(provider, installationId);
+  const keyId = wrapping.keyIds[0] as string;
+  const keyCheck = await wrapping.makeCheck(keyId);
   const keys: WrappedKey[] = [];
   for (const purpose of keyPurposes) {
     const key = randomBytes(32);
-    keys.push({
-      purpose,
-      version: 1,
-      kekVersion,
-      wrapped: await withDeadline(provider.wrap(key, purposeAad(installationId, purpose, 1, kekVersion))),
-    });
+    const wrapped = await wrapping.wrapOwn(key, purpose, 1);
+    keys.push({ purpose, version: 1, kekVersion: wrapping.version, wrapped });
     key.fill(0);
   }
-  return { installationId, keyCheck, keys };
+  return { installationId, masterKeys: [{ version: wrapping.version, keyId, state: 'current', keyCheck }], keys };
 }
 
 async function unlock(stored: StoredKeyring, provider: KeyProvider): Promise<Keyring> {
   const { installationId } = stored;
-  const mismatch = `The master key from ${provider.source} is not the one of this database (installation ${installationId}). Nothing was changed.`;
-  const check = await unwrapOr(
-    mismatch,
-    provider,
-    stored.keyCheck,
-    provider.currentVersion(),
-    checkAad(installationId),
-  );
-  if (!check.equals(checkText)) throw new MasterKeyError(mismatch);
+  const wrapping = new Wrapping(provider, installationId);
+  await wrapping.verify(stored.masterKeys);
   const keys = new Map<KeyPurpose, { key: Buffer; version: number }>();
   for (const purpose of keyPurposes) {
     const row = stored.keys.filter((k) => k.purpose === purpose).sort((a, b) => b.version - a.version)[0];
     if (!row) throw new MasterKeyError(`The keyring of installation ${installationId} lacks its ${purpose} key.`);
-    const damaged = `The ${purpose} key of installation ${installationId} does not open. Nothing was changed.`;
-    const key = await unwrapOr(
-      damaged,
-      provider,
-      row.wrapped,
-      row.kekVersion,
-      purposeAad(installationId, purpose, row.version, row.kekVersion),
-    );
+    const key = await wrapping.openOwn(row).catch((cause: unknown) => {
+      if (!(cause instanceof SealError)) throw cause;
+      const damaged = `The ${purpose} key of installation ${installationId} does not open. Nothing was changed.`;
+      throw new MasterKeyError(damaged, { cause });
+    });
     keys.set(purpose, { key, version: row.version });
   }
   const keyOf = (purpose: KeyPurpose) => keys.get(purpose) as { key: Buffer; version: number };
@@ -155,6 +130,7 @@ async function unlock(stored: StoredKeyring, provider: KeyProvider): Promise<Key
       .digest();
   return {
     installationId,
+    wrapping,
     pepperVersion: keyOf('pepper').version,
     hashToken: (token) => hashToken(pepper, token),
     digest,
@@ -167,63 +143,11 @@ async function unlock(stored: StoredKeyring, provider: KeyProvider): Promise<Key
       const idBytes = randomBytes(16);
       const id = idBytes.toString('hex');
       const key = randomBytes(32);
-      const kekVersion = provider.currentVersion();
-      const wrapped = await withDeadline(
-        provider.wrap(key, dataKeyAad(installationId, accountId, userId, id, kekVersion)),
-      );
+      const kekVersion = wrapping.version;
+      const wrapped = await wrapping.wrapDataKey({ id, accountId, userId }, key, kekVersion);
       return { id, key, wrapped, kekVersion };
     },
-    openDataKey: (row) =>
-      withDeadline(
-        provider.unwrap(
-          row.wrapped,
-          row.kekVersion,
-          dataKeyAad(installationId, row.accountId, row.userId, row.id, row.kekVersion),
-        ),
-      ),
-    health: () => withDeadline(provider.health()).catch(() => false),
+    openDataKey: (row) => wrapping.openDataKey(row),
+    health: () => wrapping.health(),
   };
-}
-
-function checkAad(installationId: string): Buffer {
-  return encodeAad(['mcpv/key-check/1', installationId]);
-}
-
-function purposeAad(installationId: string, purpose: string, version: number, kekVersion: number): Buffer {
-  return encodeAad(['mcpv/keyring/1', installationId, purpose, String(version), String(kekVersion)]);
-}
-
-function dataKeyAad(installationId: string, accountId: string, userId: string, id: string, kekVersion: number): Buffer {
-  return encodeAad(['mcpv/dek/1', installationId, accountId, userId, id, String(kekVersion)]);
-}
-
-async function unwrapOr(
-  message: string,
-  provider: KeyProvider,
-  blob: Uint8Array,
-  version: number,
-  aad: Buffer,
-): Promise<Buffer> {
-  try {
-    return await withDeadline(provider.unwrap(blob, version, aad));
-  } catch (cause) {
-    if (cause instanceof SealError) throw new MasterKeyError(message, { cause });
-    throw cause;
-  }
-}
-
-/** A key service that hangs must not hang a call: two seconds, then an error. */
-async function withDeadline<T>(work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new MasterKeyError('The key provider did not answer within 2 s.')),
-      providerDeadlineMs,
-    );
-  });
-  try {
-    return await Promise.race([work, deadline]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -1,9 +1,11 @@
 // Opens the one database of a gateway, PostgreSQL or embedded, behind one type. Nothing here reads configuration or runs migrations.
 // The drizzle handle is reachable through `db/scope` only: whoever holds a Database holds no way around the scope.
 import { sql } from 'drizzle-orm';
+import { withBreaker } from './breaker.ts';
 import { type ChangeLink, type ChangeListener, localChanges, postgresChanges } from './changes.ts';
 import type { Db, Driver } from './driver.ts';
-import { openPglite, parsePgliteUrl } from './pglite.ts';
+import { measured, type OnWork } from './measure.ts';
+import { openPglite, type PgliteTarget, parsePgliteUrl } from './pglite.ts';
 import { placeOf } from './place.ts';
 import { openPostgres } from './postgres.ts';
 
@@ -23,6 +25,8 @@ export interface Database {
   /** Tells this database from a copy of it, as far as the engine cannot. */
   readonly place: string;
   readonly changes: Changes;
+  /** False while the breaker is open: whatever is asked fails at once. Costs nothing to ask. */
+  isReachable(): boolean;
   /** Whether the database answers within `timeoutMs`. Never throws. */
   ping(timeoutMs: number): Promise<boolean>;
   close(): Promise<void>;
@@ -49,10 +53,14 @@ export async function openDatabase(options: {
   url: string;
   /** The login that owns the schema, where requests are served by another one. PostgreSQL only. */
   migrateUrl?: string | undefined;
+  /** Told of each statement or transaction, how long it took and how it failed. */
+  onWork?: OnWork | undefined;
 }): Promise<Database> {
   const isPostgres = /^postgres(ql)?:\/\//.test(options.url);
   const target = isPostgres ? undefined : parsePgliteUrl(options.url);
-  const driver = target === undefined ? openPostgres(options.url, options.migrateUrl) : await openPglite(target);
+  const breaker = isPostgres ? withBreaker(() => openPostgres(options.url, options.migrateUrl)) : undefined;
+  const engine = breaker ?? (await openPglite(target as PgliteTarget));
+  const driver = options.onWork === undefined ? engine : measured(engine, options.onWork);
   const link = isPostgres ? postgresChanges(options.url) : localChanges();
   const pending = new WeakMap<Db, string[]>();
   const db: Database = {
@@ -71,6 +79,7 @@ export async function openDatabase(options: {
       subscribe: link.subscribe,
       isFresh: link.isFresh,
     },
+    isReachable: () => breaker?.isReachable() ?? true,
     ping: driver.ping,
     close: async () => {
       await link.close();

@@ -30,7 +30,10 @@ export interface FoundPrincipal {
 /** The key with this hash, revoked and expired ones included (the caller tells them apart for the audit trail, never for the answer). */
 export async function findPrincipal(db: Database, hash: Uint8Array): Promise<FoundPrincipal | undefined> {
   const [row] = await internalsOf(db).driver.call('select * from valet_find_principal($1)', [hash]);
-  if (!row) return undefined;
+  return row && principalOfRow(row);
+}
+
+export function principalOfRow(row: Readonly<Record<string, unknown>>): FoundPrincipal {
   const person = (id: unknown, username: unknown, enabled: unknown) =>
     typeof id === 'string' && typeof username === 'string' ? { id, username, enabled: enabled === true } : undefined;
   return {

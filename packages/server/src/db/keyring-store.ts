@@ -1,12 +1,13 @@
-// Where the wrapped keyring lies: two tables of the whole installation. Holds ciphertext only and knows nothing of keys.
+// Where the wrapped keyring lies: three tables of the whole installation. Holds ciphertext only and knows nothing of keys.
 import { sql } from 'drizzle-orm';
 import type { Database } from './client.ts';
 import { accounts, installation, keyring } from './schema.ts';
+import { type MasterKeyState, masterKeys } from './schema-master-keys.ts';
 import { type Db, installationScope, withScope } from './scope.ts';
 
 interface StoredKeyring {
   installationId: string;
-  keyCheck: Uint8Array;
+  masterKeys: readonly { version: number; keyId: string; state: MasterKeyState; keyCheck: Uint8Array | null }[];
   keys: readonly { purpose: string; version: number; kekVersion: number; wrapped: Uint8Array }[];
 }
 
@@ -15,7 +16,11 @@ export function keyringStore(db: Database) {
   const load = async (tx: Db): Promise<StoredKeyring | undefined> => {
     const [row] = await tx.select().from(installation);
     if (!row) return undefined;
-    return { installationId: row.id, keyCheck: row.keyCheck, keys: await tx.select().from(keyring) };
+    return {
+      installationId: row.id,
+      masterKeys: await tx.select().from(masterKeys).orderBy(masterKeys.version),
+      keys: await tx.select().from(keyring),
+    };
   };
   return {
     load: () => withScope(db, installationScope, load),
@@ -31,7 +36,9 @@ export function keyringStore(db: Database) {
         await tx.execute(sql`select pg_advisory_xact_lock(7201925314)`);
         const existing = await load(tx);
         if (existing) return existing;
-        await tx.insert(installation).values({ id: fresh.installationId, keyCheck: fresh.keyCheck });
+        const keyCheck = fresh.masterKeys[0]?.keyCheck ?? Buffer.alloc(0);
+        await tx.insert(installation).values({ id: fresh.installationId, keyCheck });
+        await tx.insert(masterKeys).values(fresh.masterKeys.map((key) => ({ ...key, live: key.version })));
         await tx.insert(keyring).values(fresh.keys.map((key) => ({ ...key })));
         return fresh;
       }),

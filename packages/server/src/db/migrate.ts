@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Database, internalsOf } from './client.ts';
+import { continueTrail } from './continue-trail.ts';
 import type { OwnerSession, Row } from './driver.ts';
 import { DatabaseError, DatabaseUnavailable } from './errors.ts';
 
@@ -23,20 +24,48 @@ type Run = (script: string) => Promise<Row[]>;
 /** Any constant: one number per product, so that two products in one database do not wait for each other. */
 const lockKey = 7_201_925_313;
 
-export async function migrate(db: Database): Promise<MigrationReport> {
+/** `through`: only as far as a backup goes that is to be loaded; its migrations must be ours. */
+export async function migrate(
+  db: Database,
+  through?: readonly { tag: string; hash: string }[],
+): Promise<MigrationReport> {
   const { driver } = internalsOf(db);
   return driver.asOwner(async (owner) => {
     const applied: string[] = [];
     await retried(() => owner.transaction((run) => ensureRole(run, owner)));
-    for (const migration of migrations()) {
+    const all = migrations();
+    for (const { tag, hash } of through ?? [])
+      if (!all.some((known) => known.tag === tag && known.hash === hash))
+        throw new MigrationError(
+          `Migration ${tag} is not of this version of the gateway. Use the one that made the backup, or a newer one.`,
+        );
+    for (const migration of through === undefined ? all : all.slice(0, through.length)) {
       const ran = await owner.transaction(async (run) => {
-        await takeLock(run);
+        await takeMigrationLock(run);
         return applyOnce(run, migration);
       });
       if (ran) applied.push(migration.tag);
     }
+    if (through === undefined)
+      await owner.transaction(async (run) => {
+        await takeMigrationLock(run);
+        await continueTrail(run, { isCopy: false });
+      });
     return { applied, warnings: await owner.transaction((run) => findWarnings(run, db.kind, owner)) };
   });
+}
+
+/** What `migrate` would apply, and what it would warn about. Changes nothing. */
+export async function inspectDatabase(db: Database): Promise<{ pending: string[]; warnings: string[] }> {
+  return internalsOf(db).driver.asOwner((owner) =>
+    owner.transaction(async (run) => {
+      const [table] = await run("select to_regclass('valet_migrations') is not null as there");
+      const rows = table?.there === true ? await run('select tag from valet_migrations') : [];
+      const applied = new Set(rows.map((row) => row.tag));
+      const pending = migrations().flatMap(({ tag }) => (applied.has(tag) ? [] : [tag]));
+      return { pending, warnings: await findWarnings(run, db.kind, owner) };
+    }),
+  );
 }
 
 interface Migration {
@@ -67,7 +96,7 @@ export function migrationsFolder(): string {
   throw new MigrationError('The migrations folder is missing from this installation.');
 }
 
-async function takeLock(run: Run): Promise<void> {
+export async function takeMigrationLock(run: Run): Promise<void> {
   // Waiting for another replica's migration may take longer than any lock a migration itself should wait for.
   await run(`set local lock_timeout = '60s'; select pg_advisory_xact_lock(${lockKey}); set local lock_timeout = '2s'`);
 }
@@ -91,7 +120,7 @@ async function applyOnce(run: Run, { tag, script, hash }: Migration): Promise<bo
 
 /** Roles belong to the cluster: another database may have made it, or be making it right now. */
 async function ensureRole(run: Run, owner: OwnerSession): Promise<void> {
-  await takeLock(run);
+  await takeMigrationLock(run);
   const [login] = await run('select current_user as name');
   const name = String(login?.name);
   const help = `As an administrator run: create role valet_app nologin; grant valet_app to ${quoted(owner.servingLogin ?? name)};`;

@@ -2,6 +2,7 @@
 // postgres.js has no query or queue timeout (porsager/postgres#824), so every wait races one here. No session-level SET after connecting.
 import { PostgresJsSession, PostgresJsTransaction } from 'drizzle-orm/postgres-js';
 import postgres, { type PendingQuery, type Row as PgRow, type Sql, type TransactionSql } from 'postgres';
+import { begin } from './begin.ts';
 import {
   assertScope,
   type Db,
@@ -34,12 +35,18 @@ export function openPostgres(url: string, migrateUrl: string | undefined): Drive
   const sql = postgres(url, {
     ...connectionOptions,
     max: 10,
+    // A connection that ends while it asks for them would reject a promise that nobody holds, which ends the process. The schema has two.
+    fetch_types: false,
     // The role is part of the connection: a statement that forgets its scope sees no row, even when the login owns the tables or is a superuser.
     connection: { application_name: 'mcp-valet', role: 'valet_app', ...timeouts },
   });
   for (const id of textTypeIds) sql.options.parsers[id] = keep;
   // drizzle hands over serialised JSON.
   for (const id of [...textTypeIds, 114, 3802]) sql.options.serializers[id] = keep;
+  const { parsers, serializers } = sql.options;
+  parsers[textArray] = (text: string) => arrayItems(text);
+  parsers[integerArray] = (text: string) => arrayItems(text).map((item) => (item === null ? null : Number(item)));
+  for (const id of [textArray, integerArray]) serializers[id] = (value: unknown) => arrayText(value);
   const prepared = new Set<string>();
   const mayPrepare = (text: string) =>
     prepared.has(text) || (prepared.size < maxPreparedTexts && prepared.add(text).size > 0);
@@ -48,10 +55,11 @@ export function openPostgres(url: string, migrateUrl: string | undefined): Drive
     on.unsafe(text, params as never[], { prepare: mayPrepare(text) });
 
   /** The part of postgres.js that drizzle uses, with a deadline on each statement. `lost` ends the transaction around it. */
-  function clientFor(on: TransactionSql, lost: (error: DatabaseUnavailable) => void): unknown {
+  function clientFor(on: TransactionSql, stillThere: () => void, lost: (error: DatabaseUnavailable) => void): unknown {
     return {
       options: sql.options,
       unsafe: (text: string, params: readonly unknown[]) => {
+        stillThere();
         const query = statement(on, text, params);
         return {
           // biome-ignore lint/suspicious/noThenProperty: drizzle awaits the query itself or its values(), as with postgres.js
@@ -59,21 +67,22 @@ export function openPostgres(url: string, migrateUrl: string | undefined): Drive
           values: () => raced(query.values() as never, lost),
         };
       },
-      savepoint: (fn: (inner: unknown) => Promise<unknown>) => on.savepoint((inner) => fn(clientFor(inner, lost))),
+      savepoint: (fn: (inner: unknown) => Promise<unknown>) =>
+        on.savepoint((inner) => fn(clientFor(inner, stillThere, lost))),
     };
   }
 
   async function transaction<T>(scope: Scope, fn: (tx: Db) => Promise<T>): Promise<T> {
     assertScope(scope);
     const watch = watchdog();
-    const work = sql.begin(async (on) => {
+    const work = begin(sql, async (on, stillThere) => {
       // Too late: the caller has its answer, nothing may happen any more.
       if (watch.isLost) throw new DatabaseUnavailable('DEADLINE');
       watch.stop();
       // Not awaited: it travels with the first statement. If it fails, the transaction is aborted and every later statement with it.
       void statement(on, enterScope, [scope.account, scope.user]).execute();
       const session = new PostgresJsSession(
-        clientFor(on, watch.lose) as never,
+        clientFor(on, stillThere, watch.lose) as never,
         drizzleParts.dialect,
         drizzleParts.schema,
         {},
@@ -119,12 +128,12 @@ export function openPostgres(url: string, migrateUrl: string | undefined): Drive
     read: (scope, text, params) => {
       assertScope(scope);
       return single((register) =>
-        sql
-          .begin((on) => [
+        begin(sql, (on) =>
+          Promise.all([
             register(statement(on, enterScope, [scope.account, scope.user])),
             register(statement(on, text, params)),
-          ])
-          .then((results) => results[1]),
+          ]),
+        ).then((results) => results[1]),
       );
     },
     transaction,
@@ -181,6 +190,22 @@ async function ownerSession<T>(
   } finally {
     await sql.end({ timeout: 2 });
   }
+}
+
+const [textArray, integerArray] = [1009, 1007];
+const arrayItem = /"((?:[^"\\]|\\.)*)"|([^,{}]+)/gs;
+
+/** An array of one dimension, as the server writes it. */
+function arrayItems(text: string): (string | null)[] {
+  return [...text.matchAll(arrayItem)].map(([, quoted, plain = '']) =>
+    quoted === undefined ? (plain === 'NULL' ? null : plain) : quoted.replace(/\\(.)/gs, '$1'),
+  );
+}
+
+/** drizzle hands over text already. */
+function arrayText(value: unknown): unknown {
+  if (!Array.isArray(value)) return value;
+  return `{${value.map((item) => (item === null ? 'NULL' : `"${String(item).replace(/["\\]/g, '\\$&')}"`)).join(',')}}`;
 }
 
 function keep<T>(value: T): T {

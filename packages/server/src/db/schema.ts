@@ -23,7 +23,7 @@ import type { Delegation, KeyKind, Permission, Requirement } from './stored.ts';
 export type { Delegation, KeyKind, Permission, Requirement } from './stored.ts';
 
 export const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => 'bytea' });
-/** A transaction id that never wraps; the sealer orders rows by it (later issue), so rows carry it from the start. */
+/** A transaction id that never wraps; the sealer orders rows by it. */
 const xid8 = customType<{ data: string }>({ dataType: () => 'xid8' });
 export const at = (name: string) => timestamp(name, { withTimezone: true, mode: 'date', precision: 3 });
 export const createdAt = () => at('created_at').notNull().defaultNow();
@@ -276,7 +276,7 @@ export const calls = pgTable(
   'calls',
   {
     seq: bigint('seq', { mode: 'number' }).notNull().generatedAlwaysAsIdentity(),
-    xid: xid8('xid').notNull().default(sql`pg_current_xact_id()`),
+    xid: xid8('xid').notNull().default(sql`valet_trail_xid(pg_current_xact_id())`),
     format: smallint('format').notNull().default(1),
     id: text('id').primaryKey(),
     /** No foreign key: the journal outlives what it tells about, and its rows refuse DELETE, so a cascade could only fail. */
@@ -349,7 +349,7 @@ export const auditEvents = pgTable(
   'audit_events',
   {
     seq: bigint('seq', { mode: 'number' }).notNull().generatedAlwaysAsIdentity(),
-    xid: xid8('xid').notNull().default(sql`pg_current_xact_id()`),
+    xid: xid8('xid').notNull().default(sql`valet_trail_xid(pg_current_xact_id())`),
     format: smallint('format').notNull().default(1),
     id: text('id').primaryKey(),
     /** '_system' where no account is known (a failed sign-in): therefore no foreign key. */

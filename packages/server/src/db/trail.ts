@@ -100,7 +100,7 @@ export interface Ahead {
 export async function lookAhead(tx: Db, h0: string, most: number): Promise<Ahead> {
   const from = sql`${h0}::xid8`;
   const [first] = rowsOf(
-    await tx.execute(sql`select pg_snapshot_xmin(pg_current_snapshot())::text as horizon,
+    await tx.execute(sql`select valet_trail_xid(pg_snapshot_xmin(pg_current_snapshot()))::text as horizon,
       extract(epoch from now() - least(
         (select at from audit_events where xid >= ${from} order by xid limit 1),
         (select at from calls where xid >= ${from} order by xid limit 1),
@@ -178,7 +178,7 @@ export async function countUnsealed(tx: Db, h1: string): Promise<number> {
 
 /** A row of a transaction that has not begun: such a row would never be sealed. */
 export async function rowFromTheFuture(tx: Db): Promise<Place | undefined> {
-  const after = sql`pg_snapshot_xmax(pg_current_snapshot())`;
+  const after = sql`valet_trail_xid(pg_snapshot_xmax(pg_current_snapshot()))`;
   const rows = await tx.execute(sql`
     (select 'audit_events' as table, seq, id from audit_events where xid >= ${after} order by xid, seq limit 1) union all
     (select 'calls', seq, id from calls where xid >= ${after} order by xid, seq limit 1) union all

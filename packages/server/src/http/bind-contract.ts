@@ -140,7 +140,8 @@ class BoundRoute {
 
   async #identify(request: FastifyRequest): Promise<Principal> {
     try {
-      return await identifyRequest({ headers: request.headers, rawHeaders: request.raw.rawHeaders }, this.#parts);
+      const read = { headers: request.headers, rawHeaders: request.raw.rawHeaders };
+      return await identifyRequest(read, this.#parts, { takesSession: true });
     } catch (error) {
       const refusal = asRefusal(error);
       if (refusal !== undefined && (refusal.status === 401 || refusal.status === 403)) {
@@ -306,7 +307,7 @@ class BoundRoute {
       reason,
       requestId: request.id,
       address: request.ip,
-      details,
+      details: principal.sessionId === undefined ? details : { ...details, session: principal.sessionId },
     };
   }
 

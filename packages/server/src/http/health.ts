@@ -28,6 +28,8 @@ export function systemHandlers(options: SystemOptions) {
   const readyz: PublicHandler<Routes['readyz']> = async (parts) => {
     if (options.isClosing())
       throw new Refusal('UNAVAILABLE', 'The gateway is shutting down', { retryAfterMs: 1000, reason: 'closing' });
+    if (parts.keyring.wrapping.isLost)
+      throw new Refusal('UNAVAILABLE', 'The gateway cannot serve now', { retryAfterMs: 5000, reason: 'master_key' });
     if (await parts.db.ping(readyWithinMs)) return { status: 'ready' };
     throw new Refusal('UNAVAILABLE', 'The gateway cannot serve now', { retryAfterMs: 1000, reason: 'database_silent' });
   };

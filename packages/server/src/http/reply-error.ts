@@ -68,12 +68,18 @@ export function asRefusal(error: unknown): Refusal | undefined {
 const unavailable = (reason: string) =>
   new Refusal('UNAVAILABLE', 'The gateway cannot serve now', { retryAfterMs: 1000, reason });
 
+const sent = new WeakMap<FastifyRequest, Refusal>();
+
+/** What the request was refused with, once it was answered here. */
+export const refusalSent = (request: FastifyRequest): Refusal | undefined => sent.get(request);
+
 /** Sends the error in the route's dialect. */
 export function replyError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Logger): FastifyReply {
   const refusal =
     asRefusal(error) ?? new Refusal('INTERNAL_ERROR', 'Internal error; the request id finds it in the log');
-  // 503 is told to the operator too: callers only know that it was no fault of theirs.
-  if (refusal.status >= 500) logFailure(error, refusal, request, log);
+  sent.set(request, refusal);
+  // 503 is told to the operator too: callers only know that it was no fault of theirs. Overload tells of itself, once.
+  if (refusal.status >= 500 && !refusal.reason.startsWith('overload:')) logFailure(error, refusal, request, log);
   const { code, message, details, word } = refusal;
   // What the router itself refuses has no route, whatever the type says.
   const config = request.routeOptions.config as typeof request.routeOptions.config | undefined;

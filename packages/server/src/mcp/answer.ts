@@ -3,6 +3,7 @@
 import { limits } from '@mcp-valet/shared';
 import { UpstreamFailure } from '../connectors/backend.ts';
 import { InjectError } from '../connectors/inject.ts';
+import { DatabaseUnavailable } from '../db/errors.ts';
 import type { CallOutcome } from '../db/hot-path.ts';
 import { Refusal } from '../refusal.ts';
 import type { CallClock } from './clock.ts';
@@ -185,6 +186,17 @@ export function answerOfFailure(
         },
       ),
     );
+  }
+  if (error instanceof DatabaseUnavailable) {
+    // What a step still looks up, it looks up before it sends: the same key may be used again.
+    const executed = clock.upstreamMs > 0 ? 'unknown' : 'no';
+    const reason = `database:${error.code}`;
+    const refusal = new Refusal('UNAVAILABLE', 'The gateway cannot serve now', {
+      retryAfterMs: 1000,
+      reason,
+      executed,
+    });
+    return executed === 'no' ? { ...ofRefusal(refusal), keep: 'released' } : ofRefusal(refusal);
   }
   if (error instanceof Refusal) return ofRefusal(error);
   if (error instanceof RpcError)

@@ -27,6 +27,7 @@ import { type CallRequest, onBehalf, type UserCall } from './request.ts';
 import { enterCall } from './running.ts';
 import type { Step } from './step.ts';
 import { noteEvent, noteOverride } from './trail.ts';
+import { type CallWatch, watchCall } from './watch.ts';
 
 export type { Step } from './step.ts';
 
@@ -35,7 +36,23 @@ export async function runCall(
   request: CallRequest,
   plan: (call: UserCall) => Promise<Step>,
 ): Promise<{ call: UserCall; answer: Answer }> {
-  const place: { leave?: () => void; permit?: CallPermit } = {};
+  const seen = watchCall(request);
+  try {
+    const done = await decideAndRun(request, plan, seen);
+    seen.answered(done.answer);
+    return done;
+  } catch (error) {
+    seen.threw(error);
+    throw error;
+  }
+}
+
+async function decideAndRun(
+  request: CallRequest,
+  plan: (call: UserCall) => Promise<Step>,
+  seen: CallWatch,
+): Promise<{ call: UserCall; answer: Answer }> {
+  const place: { leave?: () => void; leaveConnector?: () => void; permit?: CallPermit } = {};
   const toll: Toll = {
     caller: (caller) => resolveCaller(caller, true),
     async permit(call) {
@@ -51,7 +68,12 @@ export async function runCall(
     },
     async rules(call, step) {
       if (place.permit === undefined) throw new Error('a permit is taken before rules are counted');
-      Object.assign(call.replyHeaders, limitHeaders(await takeRules(call, step.target, place.permit)));
+      if (step.target !== null) {
+        const { accountId, id } = step.target.connector;
+        place.leaveConnector = call.parts.limits.enterConnector(accountId, id);
+      }
+      const tightest = await takeRules(call, step.target, place.permit);
+      Object.assign(call.replyHeaders, limitHeaders(tightest, place.permit));
     },
     credential: pickCredential,
   };
@@ -65,8 +87,9 @@ export async function runCall(
     }
   };
   try {
-    const judgement = await judge(request, planned, toll);
+    const judgement = await seen.deciding(() => judge(request, planned, toll));
     const { call, step, denial } = judgement;
+    seen.step(step);
     if (denial !== null) {
       const refused = forbidden(denial);
       await recordRefused(call, step, refused);
@@ -74,9 +97,10 @@ export async function runCall(
       const isHidden = denial.by.layer !== 'requirement' && denial.reason !== 'scope_missing';
       throw (isHidden ? step.hiddenAs?.() : undefined) ?? refused;
     }
-    return { call, answer: step.isLocalRead ? await runLocal(call, step) : await runJournaled(judgement) };
+    return { call, answer: step.isLocalRead ? await runLocal(call, step) : await runJournaled(judgement, seen) };
   } finally {
     place.leave?.();
+    place.leaveConnector?.();
   }
 }
 
@@ -147,7 +171,7 @@ async function runLocal(call: UserCall, step: Step): Promise<Answer> {
   return answer;
 }
 
-async function runJournaled({ call, step, choice, credential }: Judgement): Promise<Answer> {
+async function runJournaled({ call, step, choice, credential }: Judgement, seen: CallWatch): Promise<Answer> {
   const { parts, idempotencyKey } = call;
   const intent = intentOf(call, step, step.timeoutMs + 10_000);
   // Not the lane: a repetition may come another way, with a progress token or in a session, and is the same call all the same.
@@ -183,6 +207,7 @@ async function runJournaled({ call, step, choice, credential }: Judgement): Prom
     answer = await connectable(call, step, choice, answerOfFailure(failure, call, step.target?.connector.id, clock));
   } finally {
     clock.stop();
+    seen.waited(clock.upstreamMs);
     running.leave();
     const settled = answer ?? answerOfFailure(undefined, call, step.target?.connector.id, clock);
     await parts.journal.end({

@@ -7,6 +7,9 @@ export interface CallClock {
   signal: AbortSignal;
   timeoutMs: number;
   elapsedMs(): number;
+  /** Of that, what was spent waiting for upstreams; `waited` adds to it. */
+  readonly upstreamMs: number;
+  waited(ms: number): void;
   /** Stops the deadline until the returned function is called. */
   hold(): () => void;
   /** Starts the time anew, as long as the call stays below the longest allowed. */
@@ -27,6 +30,7 @@ export function startClock(timeoutMs: number, caller: AbortSignal | null, now = 
   let heldSince = startedAt;
   let isStopped = false;
   let holds = 0;
+  let upstreamMs = 0;
   let timer: NodeJS.Timeout | undefined;
   const arm = (): void => {
     clearTimeout(timer);
@@ -43,6 +47,12 @@ export function startClock(timeoutMs: number, caller: AbortSignal | null, now = 
     signal: controller.signal,
     timeoutMs,
     elapsedMs: () => Math.round(now() - startedAt),
+    get upstreamMs() {
+      return upstreamMs;
+    },
+    waited(ms) {
+      upstreamMs += ms;
+    },
     hold() {
       if (holds++ === 0) heldSince = now();
       arm();

@@ -50,13 +50,13 @@ export function runRequest(
 /** Whatever was thrown, as an error that may be shown. Only our own errors keep their words. */
 export function toRpcError(error: unknown, request: Pick<CallRequest, 'requestId' | 'parts'>): RpcError {
   if (error instanceof RpcError) return error;
-  if (error instanceof Refusal) return refusalToRpc(error, request.requestId);
+  if (error instanceof Refusal) {
+    request.parts.metrics.refused(error);
+    return refusalToRpc(error, request.requestId);
+  }
   const isDown = error instanceof Error && error.name === 'DatabaseUnavailable';
   if (isDown)
-    return refusalToRpc(
-      new Refusal('UNAVAILABLE', 'The gateway cannot serve now', { retryAfterMs: 1000 }),
-      request.requestId,
-    );
+    return toRpcError(new Refusal('UNAVAILABLE', 'The gateway cannot serve now', { retryAfterMs: 1000 }), request);
   request.parts.log.error(
     { requestId: request.requestId, name: error instanceof Error ? error.name : typeof error },
     'mcp_request_failed',

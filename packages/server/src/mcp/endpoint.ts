@@ -174,7 +174,7 @@ export function mcpEndpoints(parts: Parts, sdkLane: SdkLane, forceLane?: 'direct
       if (principal === null) throw new Error('the hook has identified the caller');
       const header = headerReader(request);
       const server = await findServer(parts, principal, (request.params as McpParams).serverId, header(names.server));
-      const base = (era: CallRequest['era'], lane: CallRequest['lane']): CallRequest => ({
+      const base = (era: CallRequest['era'], lane: CallRequest['lane'], meta?: unknown): CallRequest => ({
         parts,
         principal,
         server,
@@ -189,6 +189,7 @@ export function mcpEndpoints(parts: Parts, sdkLane: SdkLane, forceLane?: 'direct
         header,
         signal: era === 'modern' ? goneSignal(reply.raw) : null,
         replyHeaders: {},
+        trace: parts.tracing.of(request.raw, meta),
       });
       const sessionId = header('mcp-session-id');
       const toSdk = (call: CallRequest, inbound: Parameters<SdkLane['serve']>[0]['inbound']): Promise<void> => {
@@ -210,7 +211,8 @@ export function mcpEndpoints(parts: Parts, sdkLane: SdkLane, forceLane?: 'direct
         return reply;
       }
       const inbound = readInbound(request.body as Buffer, header);
-      const call = { ...base(inbound.era, 'direct'), idempotencyKey: idempotencyKeyOf(header, inbound) };
+      const meta = inbound.kind === 'request' ? inbound.params['_meta'] : undefined;
+      const call = { ...base(inbound.era, 'direct', meta), idempotencyKey: idempotencyKeyOf(header, inbound) };
       if (server === null) {
         const blocked = await allBlocked(call);
         if (blocked !== undefined) return reply.code(403).send(blocked);

@@ -17,6 +17,8 @@ export interface Exchange {
 export interface SdkLane {
   /** Answers the exchange on `response`, whatever happens. */
   serve(exchange: Exchange): Promise<void>;
+  /** What is open now; an exchange has no session. */
+  open(): { sessions: number; streams: number; exchanges: number };
   /** Ends every session and stream. */
   close(): Promise<void>;
 }

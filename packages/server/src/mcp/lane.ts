@@ -41,6 +41,8 @@ async function needsUpstreamSession(request: CallRequest): Promise<boolean> {
 export async function mintsSession(request: CallRequest, params: Record<string, unknown>): Promise<boolean> {
   const sessions = request.server?.sessions ?? 'auto';
   if (sessions !== 'auto') return sessions === 'always';
+  // The next request may go to another replica, which would know nothing of it, and the official clients do not begin anew by themselves.
+  if (request.parts.replicas.live() > 1) return false;
   const capabilities = isObject(params['capabilities']) ? params['capabilities'] : {};
   if (interactive.some((name) => Object.hasOwn(capabilities, name))) return true;
   return isDirect(request) && needsUpstreamSession(request);

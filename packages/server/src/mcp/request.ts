@@ -5,6 +5,7 @@ import type { Parts } from '../context.ts';
 import type { EffectiveUser, UserSources } from '../identity/effective-user.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { ServerRecord } from '../identity/records.ts';
+import type { RequestTrace } from '../tracing/port.ts';
 
 export type Era = 'legacy' | 'modern';
 export type Lane = 'direct' | 'sdk' | 'rest';
@@ -32,6 +33,8 @@ export interface CallRequest {
   session?: CallerSession | undefined;
   /** Answer headers that the pipeline wants set; the transport writes them. */
   replyHeaders: Record<string, string>;
+  /** Absent where nothing is sent. */
+  trace?: RequestTrace;
 }
 
 /** A request whose effective user is known. */

@@ -135,6 +135,7 @@ export function createSdkLane(parts: Parts): SdkLane {
         else response.destroy();
       }
     },
+    open: () => ({ ...sessions.counts(), exchanges: live.size }),
     async close() {
       const ended = Promise.all([sessions.close(), ...[...live].map((one) => one.close())]);
       let timer: NodeJS.Timeout | undefined;

@@ -40,6 +40,10 @@ export class Sessions {
     this.#timer.unref();
   }
 
+  counts(): { sessions: number; streams: number } {
+    return { sessions: this.#sessions.size, streams: this.#streams.size };
+  }
+
   find(id: string): LiveSession | undefined {
     const session = this.#sessions.get(id)?.session;
     if (session !== undefined && this.#isOver(session)) {

@@ -55,6 +55,7 @@ export async function callToolDirectly(
     header,
     signal: null,
     replyHeaders: {},
+    trace: parts.tracing.of(request.raw),
   };
   try {
     const { call: user, answer } = await runCall(call, async (caller): Promise<Step> => {
@@ -91,6 +92,7 @@ export async function callToolDirectly(
     const refusal =
       error instanceof UpstreamFailure ? new Refusal('UPSTREAM_UNREACHABLE', 'Upstream unreachable') : error;
     if (!(refusal instanceof Refusal)) throw refusal;
+    parts.metrics.refused(refusal);
     const { code, message, details, status, retryAfterMs } = refusal;
     if (code === 'INSUFFICIENT_SCOPE' && principal.proof !== null)
       reply.header(

@@ -1,6 +1,7 @@
 // Steps that go to an upstream: one tool, prompt or resource of one connector. Builds what leaves (own name, injected arguments, headers
 // of the modern era) and takes in what comes back. Never sends anything itself: `carriers.request` does.
-import type { Upstream, UpstreamRequest } from '../connectors/backend.ts';
+import { performance } from 'node:perf_hooks';
+import { type Upstream, UpstreamFailure, type UpstreamRequest } from '../connectors/backend.ts';
 import { injectArguments } from '../connectors/inject.ts';
 import type { ListItem } from '../connectors/lists.ts';
 import { sizeResult } from '../connectors/openapi/size.ts';
@@ -48,7 +49,39 @@ export interface ToolTarget {
 export const timeoutOf = (call: UserCall, connector: ConnectorRecord, wished?: number): number =>
   wished ?? connector.timeoutMs ?? call.parts.config.limits.callTimeoutMs;
 
+/** What a span may say of a failure: its kind, of our own table. */
+const failureKind = (error: unknown): string => (error instanceof UpstreamFailure ? error.kind : 'failed');
+
 async function ask(call: UserCall, upstream: Upstream, request: UpstreamRequest, relay: Relay): Promise<Answer> {
+  const { connector } = upstream;
+  // A resource is named by its URI, which may hold anything of its user.
+  const named = request.method === 'resources/read' ? undefined : request.params['name'];
+  const span = call.trace?.child(request.method, 'client', {
+    'mcp.method.name': request.method,
+    'valet.connector': connector.id,
+    'valet.server': call.server?.id,
+    'gen_ai.tool.name': typeof named === 'string' ? named : undefined,
+  });
+  const beganAt = performance.now();
+  try {
+    const carried = span?.context && { ...span.context };
+    const answer = await exchange(
+      call,
+      upstream,
+      { ...request, traceHeaders: carried },
+      carried === undefined ? relay : { ...relay, meta: { ...relay.meta, ...carried } },
+    );
+    span?.end({ 'valet.outcome': answer.outcome.outcome, 'http.response.status_code': answer.outcome.upstreamStatus });
+    return answer;
+  } catch (error) {
+    span?.end({}, failureKind(error));
+    throw error;
+  } finally {
+    clockOf(request.signal)?.waited(performance.now() - beganAt);
+  }
+}
+
+async function exchange(call: UserCall, upstream: Upstream, request: UpstreamRequest, relay: Relay): Promise<Answer> {
   const params = {
     ...request.params,
     ...(relay.retry?.inputResponses !== undefined && { inputResponses: relay.retry.inputResponses }),

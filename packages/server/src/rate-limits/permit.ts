@@ -56,13 +56,21 @@ export function refusedHeaders({ code, details, retryAfterMs }: Refusal): Record
   };
 }
 
-/** `RateLimit`, `RateLimit-Policy` and the older `x-ratelimit-*` headers of an answer. */
-export function limitHeaders(permit: Permit): Record<string, string> {
+/**
+ * `RateLimit`, `RateLimit-Policy` and the older `x-ratelimit-*` headers of an answer. `tightest` comes first, and alone in the older ones; `also`
+ * is told beside it when it is another policy: who hears only of a limit on some tools would not know where the user stands.
+ */
+export function limitHeaders(tightest: Permit, also: Permit = tightest): Record<string, string> {
+  const told = also.policy === tightest.policy ? [tightest] : [tightest, also];
   return {
-    'ratelimit-policy': `"${permit.policy}";q=${permit.limit};w=${permit.windowSeconds}`,
-    ratelimit: `"${permit.policy}";r=${permit.remaining};t=${permit.resetSeconds}`,
-    'x-ratelimit-limit': String(permit.limit),
-    'x-ratelimit-remaining': String(permit.remaining),
-    'x-ratelimit-reset': String(permit.resetSeconds),
+    'ratelimit-policy': told
+      .map(({ policy, limit, windowSeconds }) => `"${policy}";q=${limit};w=${windowSeconds}`)
+      .join(', '),
+    ratelimit: told
+      .map(({ policy, remaining, resetSeconds }) => `"${policy}";r=${remaining};t=${resetSeconds}`)
+      .join(', '),
+    'x-ratelimit-limit': String(tightest.limit),
+    'x-ratelimit-remaining': String(tightest.remaining),
+    'x-ratelimit-reset': String(tightest.resetSeconds),
   };
 }

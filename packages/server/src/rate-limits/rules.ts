@@ -1,7 +1,7 @@
 // An account's own limits: which of them a call counts against, and how it is counted against all of them or none. They only narrow: a call
 // that they admit has passed the gateway's and the server's limit before.
 //
-// Order: everything is looked at first, then windows are counted in this process, daily quotas in the database, all at once. Whatever refuses
+// Order: everything that is known is looked at first, then windows are counted, at last daily quotas, all at once. Whatever refuses
 // gives back what was counted before it. Failure: a store that fails refuses the call and counts nothing.
 import type { LimitRecord } from '../identity/records.ts';
 import { type Limiter, type LimitKey, type Permit, permitOf, refuse, tighter } from './permit.ts';
@@ -60,26 +60,27 @@ const untilMidnight = (): number => new Date().setUTCHours(24, 0, 0, 0) - Date.n
 
 export interface RuleParts {
   limiter: Limiter;
+  /** How long a window refuses from now on, as far as is known without asking; 0: it does not. */
+  refusesFor(key: LimitKey): number;
   /** Takes back one count of a window that was made at or after `at`. */
   giveBack(key: LimitKey, at: number): void;
   quotas: Quotas;
 }
 
-export function createRules({ limiter, giveBack, quotas }: RuleParts) {
+export function createRules({ limiter, refusesFor: windowRefusesFor, giveBack, quotas }: RuleParts) {
   /** How long the rule refuses from now on, as far as this process knows without counting; 0: it does not. */
-  async function refusesFor(rule: LimitRecord, call: CallFacts): Promise<number> {
+  function refusesFor(rule: LimitRecord, call: CallFacts): number {
     // A block needs no count, so a flood of them costs no memory.
     if (rule.max === 0) return isWindow(rule) ? rule.windowSeconds * 1000 : untilMidnight();
     if (!isWindow(rule)) return quotas.usedUpFor(quotaOf(rule, call)) ?? 0;
-    const verdict = await limiter(keyOf(rule, call), { increment: false });
-    return verdict.remaining < 1 ? Math.max(1, verdict.ttl) : 0;
+    return windowRefusesFor(keyOf(rule, call));
   }
 
   /** Throws the refusal of the rule that refuses longest: who waits for that one does not wait in vain. */
-  async function check(rules: readonly LimitRecord[], call: CallFacts): Promise<void> {
+  function check(rules: readonly LimitRecord[], call: CallFacts): void {
     let longest: { rule: LimitRecord; ms: number } | undefined;
     for (const rule of rules) {
-      const ms = await refusesFor(rule, call);
+      const ms = refusesFor(rule, call);
       if (ms > (longest?.ms ?? 0)) longest = { rule, ms };
     }
     if (longest) refuse(exhausted(longest.rule, longest.ms), longest.rule.id, longest.ms);
@@ -91,7 +92,6 @@ export function createRules({ limiter, giveBack, quotas }: RuleParts) {
       const key = keyOf(rule, call);
       const verdict = await limiter(key);
       const permit = permitOf(rule.id, key, verdict);
-      // Others came between the look and the count.
       if (verdict.isExceeded) refuse(permit, rule.id, verdict.ttl);
       undo.push(() => giveBack(key, verdict.at));
       permits.push(permit);
@@ -119,7 +119,7 @@ export function createRules({ limiter, giveBack, quotas }: RuleParts) {
 
   return {
     /** Refuses what will be refused whatever the call touches, before anything is planned. Counts nothing. */
-    check: (all: readonly LimitRecord[], call: CallFacts): Promise<void> =>
+    check: (all: readonly LimitRecord[], call: CallFacts): void =>
       check(
         all.filter((rule) => rule.connectorId === null && fits(rule, call)),
         call,
@@ -128,7 +128,7 @@ export function createRules({ limiter, giveBack, quotas }: RuleParts) {
     async take(all: readonly LimitRecord[], call: CallFacts): Promise<Permit | undefined> {
       const rules = all.filter((rule) => fits(rule, call));
       if (rules.length === 0) return undefined;
-      await check(rules, call);
+      check(rules, call);
       const undo: (() => void)[] = [];
       try {
         const permits = await takeWindows(rules.filter(isWindow), call, undo);

@@ -222,4 +222,17 @@ describe('limitHeaders', () => {
       'x-ratelimit-reset': '12',
     });
   });
+
+  it('tells another policy beside the tightest, and the same one once', () => {
+    const user = { policy: 'user', limit: 100, windowSeconds: 60, remaining: 99, resetSeconds: 12 };
+    const narrow = { policy: 'lim_1', limit: 5, windowSeconds: 86_400, remaining: 4, resetSeconds: 30 };
+    expect(limitHeaders(narrow, user)).toEqual({
+      'ratelimit-policy': '"lim_1";q=5;w=86400, "user";q=100;w=60',
+      ratelimit: '"lim_1";r=4;t=30, "user";r=99;t=12',
+      'x-ratelimit-limit': '5',
+      'x-ratelimit-remaining': '4',
+      'x-ratelimit-reset': '30',
+    });
+    expect(limitHeaders(user, user)).toEqual(limitHeaders(user));
+  });
 });

@@ -2,7 +2,8 @@
 //
 // Guarantee: no 60-second interval admits more calls of one effective user than the limit. Order: after identity, before policy, so that
 // a refused caller costs nothing further; an account's own rules are looked at there too and counted once the call was decided upon, when
-// what it touches is known. Failure: an error of the store never opens the door, the call ends as 503.
+// what it touches is known. Failure: an error of the store never opens the door. With a store that replicas share, this replica's own windows
+// decide then and management ends as 503; where those cannot either, everything does.
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../config.ts';
@@ -10,12 +11,16 @@ import type { Principal } from '../identity/principal.ts';
 import type { AccountRecord, LimitRecord } from '../identity/records.ts';
 import { Refusal } from '../refusal.ts';
 import { type Limiter, type LimitKey, type Permit, permitOf, refuse, tighter } from './permit.ts';
+import { Places } from './places.ts';
+import { type LimiterOptions, storeClass } from './plugin-store.ts';
 import type { Quotas } from './quotas.ts';
 import { type CallFacts, createRules, type LimitView } from './rules.ts';
-import { SlidingWindowStore, storeClass } from './window.ts';
+import { type LimiterHealth, ownWindows, type Windows } from './shared-windows.ts';
+import { SlidingWindowStore } from './window.ts';
 
 export { limitHeaders, type Permit, refusedHeaders } from './permit.ts';
 export type { CallFacts, LimitView } from './rules.ts';
+export type { LimiterHealth } from './shared-windows.ts';
 
 export interface ServerLimit {
   serverId: string;
@@ -50,49 +55,57 @@ export interface Limits {
   list(accountId: string, userId: string): Promise<Permit>;
   /** One management request of a key. Throws RATE_LIMITED. */
   management(principal: Principal): Promise<Permit>;
+  /** One sign-in to the dashboard from this source of addresses. Throws RATE_LIMITED. */
+  signIn(source: string): Promise<Permit>;
   /** What is left, without taking anything. Reads no database: it may be asked inside a transaction. */
   peek(policy: 'user' | 'user-lists', account: AccountLimit, userId: string): Promise<Permit>;
   /** Holds one of the user's places for calls in flight until the returned function is called. Throws RATE_LIMITED. */
   enter(accountId: string, userId: string): () => void;
+  /** Holds one of the connector's places of this replica until the returned function is called. Throws UNAVAILABLE. */
+  enterConnector(accountId: string, connectorId: string): () => void;
+  /** Where the windows are counted, and whether that works. */
+  health(): LimiterHealth;
 }
 
 const minute = 60_000;
+const signInsPerMinute = 20;
+/** In flight at once, of all users: an upstream that answers slowly must not fill the process with calls that wait for it. */
+const callsPerConnector = 200;
 
 export async function createLimits(
   app: FastifyInstance,
   config: Config,
   sources: LimitSources,
   now: () => number,
+  windows: Windows = ownWindows(new SlidingWindowStore(now)),
 ): Promise<Limits> {
-  const windows = new SlidingWindowStore(now);
   await app.register(rateLimit, { global: false, store: storeClass(windows) });
-  const raw = app.createRateLimit({
-    keyGenerator: (request) => (request as unknown as LimitKey).key,
-    max: (request) => (request as unknown as LimitKey).max,
-    timeWindow: (request) => (request as unknown as LimitKey).windowMs,
-  });
-  // The plugin reads `routeOptions` of what it takes for a request; ours is only the key.
-  const limiter: Limiter = async (key, options) => {
-    let verdict: Awaited<ReturnType<typeof raw>>;
-    let at: number;
-    try {
-      at = now();
-      verdict = await raw({ ...key, routeOptions: { config: {} } } as never, options);
-    } catch {
-      throw new Refusal('UNAVAILABLE', 'The rate limit cannot be checked now', {
-        retryAfterMs: 1000,
-        reason: 'limiter_failed',
-      });
-    }
-    // `isAllowed` means "on the allow list", which we do not use: fail closed if it ever appears.
-    if (verdict.isAllowed)
-      throw new Refusal('UNAVAILABLE', 'The rate limit cannot be checked now', { reason: 'limiter_failed' });
-    return { ...verdict, at };
+  const limiterWith = (more: LimiterOptions): Limiter => {
+    const raw = app.createRateLimit({
+      keyGenerator: (request) => (request as unknown as LimitKey).key,
+      max: (request) => (request as unknown as LimitKey).max,
+      timeWindow: (request) => (request as unknown as LimitKey).windowMs,
+      ...more,
+    });
+    return async (key, options) => {
+      const at = known(now);
+      // The plugin reads `routeOptions` of what it takes for a request; ours is only the key.
+      const verdict = await raw({ ...key, routeOptions: { config: {} } } as never, options).catch(unavailable);
+      // `isAllowed` means "on the allow list", which we do not use: fail closed if it ever appears.
+      return verdict.isAllowed ? unavailable() : { ...verdict, at };
+    };
+  };
+  const limiter = limiterWith({});
+  // A gateway whose limits are in doubt goes on serving calls; it is not managed meanwhile.
+  const managementLimiter = limiterWith({ whenDown: 'refuse' });
+  const refusesFor = (key: LimitKey): number => {
+    const { current, ttl } = known(() => windows.glance(key.key, key.windowMs, key.max));
+    return current >= key.max ? Math.max(1, ttl) : 0;
   };
 
   const giveBack = (key: LimitKey, at: number): void => windows.giveBack(key.key, key.windowMs, at);
-  const take = async (policy: string, key: LimitKey): Promise<CallPermit> => {
-    const verdict = await limiter(key);
+  const take = async (policy: string, key: LimitKey, by = limiter): Promise<CallPermit> => {
+    const verdict = await by(key);
     const permit = permitOf(policy, key, verdict);
     if (verdict.isExceeded) refuse(permit, policy, verdict.ttl);
     return { ...permit, giveBack: () => giveBack(key, verdict.at) };
@@ -114,16 +127,17 @@ export async function createLimits(
     max: config.limits.listsPerMinute,
     windowMs: minute,
   });
-  const rules = createRules({ limiter, giveBack, quotas: sources.quotas });
-  const inFlight = new Map<string, number>();
+  const rules = createRules({ limiter, refusesFor, giveBack, quotas: sources.quotas });
+  const ofUsers = new Places(config.limits.concurrentCalls);
+  const ofConnectors = new Places(callsPerConnector);
 
   return {
     async call(accountId, userId, server) {
       const key = userKey(await accountOf(accountId), userId);
       if (server === null) return take('user', key);
-      // Both must have room before either is charged, so that a refusal costs no permit.
-      const left = await limiter(key, { increment: false });
-      if (left.remaining < 1) return refuse(permitOf('user', key, { ...left, isExceeded: true }), 'user', left.ttl);
+      // A refusal costs no permit: whoever is known to be refused is not charged anywhere, and what was charged is given back.
+      const waitMs = refusesFor(key);
+      if (waitMs > 0) return refuse({ limit: key.max, windowSeconds: key.windowMs / 1000 }, 'user', waitMs);
       const own = await take('user', serverKey(server, userId));
       try {
         const permit = await take('user', key);
@@ -133,7 +147,6 @@ export async function createLimits(
         };
         return { ...tighter(permit, own), giveBack: giveBoth };
       } catch (error) {
-        // Others came between the look and the count.
         own.giveBack();
         throw error;
       }
@@ -153,25 +166,44 @@ export async function createLimits(
     },
     list: (accountId, userId) => take('user-lists', listKey(accountId, userId)),
     management: (principal) =>
-      take('management', { key: `m ${principal.keyId}`, max: config.limits.managementPerMinute, windowMs: minute }),
+      take(
+        'management',
+        { key: `m ${principal.keyId}`, max: config.limits.managementPerMinute, windowMs: minute },
+        managementLimiter,
+      ),
+    signIn: (source) => take('sign-in', { key: `i ${source}`, max: signInsPerMinute, windowMs: minute }),
     async peek(policy, account, userId) {
       const key = policy === 'user' ? userKey(account, userId) : listKey(account.id, userId);
       return permitOf(policy, key, await limiter(key, { increment: false }));
     },
     enter(accountId, userId) {
-      const key = `${accountId} ${userId}`;
-      const held = inFlight.get(key) ?? 0;
-      if (held >= config.limits.concurrentCalls)
-        refuse({ limit: config.limits.concurrentCalls }, 'user-concurrent', 1000);
-      inFlight.set(key, held + 1);
-      let isHeld = true;
-      return () => {
-        if (!isHeld) return;
-        isHeld = false;
-        const rest = (inFlight.get(key) ?? 1) - 1;
-        if (rest > 0) inFlight.set(key, rest);
-        else inFlight.delete(key);
-      };
+      const leave = ofUsers.enter(`${accountId} ${userId}`);
+      return leave ?? refuse({ limit: config.limits.concurrentCalls }, 'user-concurrent', 1000);
     },
+    enterConnector(accountId, connectorId) {
+      const leave = ofConnectors.enter(`${accountId} ${connectorId}`);
+      if (leave !== undefined) return leave;
+      throw new Refusal('UNAVAILABLE', 'Too many calls of this connector are running', {
+        retryAfterMs: 1000,
+        reason: 'overload:connector',
+      });
+    },
+    health: () => windows.health(),
   };
+}
+
+function unavailable(): never {
+  throw new Refusal('UNAVAILABLE', 'The rate limit cannot be checked now', {
+    retryAfterMs: 1000,
+    reason: 'limiter_failed',
+  });
+}
+
+/** A clock or window that fails here is a limiter that fails. */
+function known<T>(ask: () => T): T {
+  try {
+    return ask();
+  } catch {
+    return unavailable();
+  }
 }

@@ -1,6 +1,8 @@
 // The sliding window's edges by example. Its model and its bounds over generated sequences stand in test/unit.
 import { describe, expect, it } from 'vitest';
-import { SlidingWindowStore, storeClass, WindowStoreFull } from './window.ts';
+import { storeClass } from './plugin-store.ts';
+import { ownWindows } from './shared-windows.ts';
+import { SlidingWindowStore, WindowStoreFull } from './window.ts';
 
 const minute = 60_000;
 
@@ -115,7 +117,7 @@ describe('a full store', () => {
 describe('the plugin store', () => {
   it('hands an error to the limiter instead of an answer', () => {
     const { store } = at(0, 0);
-    const plugin = new (storeClass(store))();
+    const plugin = new (storeClass(ownWindows(store)))();
     const answers: unknown[] = [];
     plugin.incr('a', (error, result) => answers.push(error, result), minute, 1);
     expect(answers).toEqual([expect.any(WindowStoreFull), undefined]);
@@ -123,9 +125,9 @@ describe('the plugin store', () => {
 
   it('counts in the one window whichever child asks', () => {
     const { store } = at();
-    const plugin = new (storeClass(store))();
+    const plugin = new (storeClass(ownWindows(store)))();
     const answers: unknown[] = [];
-    plugin.child().incr('a', (_, result) => answers.push(result?.current), minute, 2);
+    plugin.child({}).incr('a', (_, result) => answers.push(result?.current), minute, 2);
     plugin.incr('a', (_, result) => answers.push(result?.current), minute, 2);
     plugin.read('a', (_, result) => answers.push(result?.current), minute, 2);
     expect(answers).toEqual([1, 2, 2]);

@@ -135,24 +135,3 @@ export class SlidingWindowStore {
     }
   }
 }
-
-type Callback = (error: Error | null, result?: WindowState) => void;
-
-/** The plugin's store interface over one shared `SlidingWindowStore`. */
-export function storeClass(windows: SlidingWindowStore) {
-  return class PluginStore {
-    incr(key: string, callback: Callback, timeWindow: number, max: number): void {
-      try {
-        callback(null, windows.take(key, timeWindow, max));
-      } catch (error) {
-        callback(error as Error);
-      }
-    }
-    read(key: string, callback: Callback, timeWindow: number, max: number): void {
-      callback(null, windows.peek(key, timeWindow, max));
-    }
-    child(): PluginStore {
-      return this;
-    }
-  };
-}

@@ -59,7 +59,7 @@ export function createRestCarrier({ egress, load, maxBytes, clientInfo }: RestCa
   const call = async (upstream: Upstream, request: UpstreamRequest): Promise<UpstreamResult> => {
     const { connector, scrub } = upstream;
     const { operation, built } = await prepare(upstream, request.params['name'], request.params['arguments']);
-    const headers = { ...built.headers, 'user-agent': userAgent };
+    const headers = { ...built.headers, 'user-agent': userAgent, ...request.traceHeaders };
     const response = await egress
       .request(poolKey(connector.accountId, connector.id), built.url, {
         method: built.method,

@@ -49,6 +49,7 @@ function buildHeaders(
     'content-type': 'application/json',
     accept: 'application/json, text/event-stream',
     'user-agent': `${options.clientInfo.name.replaceAll(' ', '-')}/${options.clientInfo.version}`,
+    ...request.traceHeaders,
   };
   if (era.modern) {
     headers['mcp-protocol-version'] = modernVersion;

@@ -123,7 +123,7 @@ export class Connection implements Leg {
     });
     const options = {
       ...requestOptions(upstream, request, ended.signal),
-      headers: { ...(isModern && request.paramHeaders), [callHeader]: call },
+      headers: { ...(isModern && request.paramHeaders), ...request.traceHeaders, [callHeader]: call },
     };
     try {
       const result = await this.client.request(outgoing(request, isModern) as never, asIs, options);
