@@ -7,7 +7,8 @@ import { loops } from './agent-loops.ts';
 import { ScriptedModel } from './scripted-model.ts';
 
 /** Of each user; both together take 200 with each framework. */
-const turns = 100;
+/** Of each user. PROOF_LONG=1: as many as a long session has. */
+const turns = process.env['PROOF_LONG'] === '1' ? 100 : 40;
 let rig: Rig;
 let fixtures: Fixtures;
 
