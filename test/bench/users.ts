@@ -24,7 +24,8 @@ const seconds = Number(process.env.BENCH_SECONDS ?? 4);
 const engines = (process.env.BENCH_ENGINES ?? 'postgres,pglite').split(',');
 const connector = 'bench';
 const secretNames = ['TOKEN', 'SECOND', 'THIRD'];
-const usersPerTransaction = 250;
+/** Below the two seconds after which a transaction counts as slow. */
+const usersPerTransaction = 40;
 const settleMs = 3_000;
 
 interface Figures {
