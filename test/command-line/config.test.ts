@@ -293,12 +293,43 @@ describe('a file that cannot be', () => {
     expect(err).toMatch(message);
   });
 
+  it.each([
+    ['disables the operator', '  enabled: false', /"default" cannot be disabled/],
+    [
+      'makes a connector another kind',
+      '  connectors: [{ connectorId: demo, kind: http, openapi: "{}" }]',
+      /Connector demo is of kind mcp-http/,
+    ],
+    ['limits an action of no connector', '  limits: [{ action: echo, max: 1, window: 60 }]', /needs the connectorId/],
+    ['makes an issuer another one', '  issuers: ISSUERS', /Issuer idp cannot become another issuer/],
+  ])('is refused when it %s', async (_why, part, message) => {
+    const exported = load((await mcpValet(second, 'config', 'export', '--account', 'default')).out) as Json;
+    const issuers = exported.accounts[0].issuers.map((issuer: Json) => ({
+      ...issuer,
+      issuer: 'https://other.example',
+    }));
+    const { code, err } = await apply(`${head}- name: default\n${part.replace('ISSUERS', JSON.stringify(issuers))}`);
+    expect(code).toBe(2);
+    expect(err).toMatch(message);
+  });
+
+  it('makes a limit that is about something else anew, once', async () => {
+    const exported = load((await mcpValet(second, 'config', 'export', '--account', 'default')).out) as Json;
+    const [limit] = exported.accounts[0].limits;
+    const changed = { ...limit, serverId: null, connectorId: 'demo' };
+    const yaml = `${head}- name: default\n  limits: [${JSON.stringify(changed)}]`;
+    expect((await apply(yaml)).code).toBe(0);
+    const { limits } = await second.manage('GET', '/api/limits');
+    expect(limits).toMatchObject([{ limitId: limit.limitId, serverId: null, connectorId: 'demo', max: limit.max }]);
+    expect((await mcpValet(second, 'config', 'diff', join(work, 'wrong.yaml'))).code).toBe(0);
+  });
+
   it('leaves an account whole when a later object of it fails', async () => {
     const before = (await second.manage('GET', '/api/groups')).groups;
     const { code, err } = await apply(
       `${head}- name: default\n  groups: [{ name: New }]\n  limits: [{ serverId: nobody-00000000, max: 1, window: 60 }]`,
     );
-    expect({ code, err }).toMatchObject({ code: 2, err: expect.stringMatching(/limit/i) });
+    expect({ code, err }).toMatchObject({ code: 2, err: expect.stringMatching(/names the server nobody-00000000/) });
     expect((await second.manage('GET', '/api/groups')).groups).toEqual(before);
   });
 });

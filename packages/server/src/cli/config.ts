@@ -3,13 +3,10 @@
 import { writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { type AccountRow, createAccount, listAccounts } from '../accounts/store.ts';
-import { type Config, environment, loadConfig } from '../config.ts';
+import { environment, loadConfig } from '../config.ts';
 import { type ConfigDocument, DocumentError, format, parseDocument, printDocument } from '../configuration/document.ts';
 import { readAccount } from '../configuration/read.ts';
 import { type AccountChange, writeAccount } from '../configuration/write.ts';
-import type { Surroundings } from '../connectors/definition.ts';
-import { createEgress } from '../connectors/egress.ts';
-import { readStdioCatalog } from '../connectors/stdio-catalog.ts';
 import type { Keyring } from '../crypto/keyring.ts';
 import type { Database } from '../db/client.ts';
 import { accountScope, installationScope, withScope } from '../db/scope.ts';
@@ -19,6 +16,7 @@ import { Refusal } from '../refusal.ts';
 import { readGiven } from './files.ts';
 import { withStores } from './open.ts';
 import { CommandError, type CommandGroup, type CommandResult, shown } from './program.ts';
+import { surroundings } from './surroundings.ts';
 
 type Env = Readonly<Record<string, string | undefined>> | undefined;
 
@@ -156,12 +154,6 @@ async function readFileOf(file: string): Promise<ConfigDocument> {
       );
   }
   return document;
-}
-
-async function surroundings(config: Config): Promise<Surroundings> {
-  const egress = createEgress({ allowedCidrs: config.allowedUpstreamCidrs, denied: [] });
-  const catalog = await readStdioCatalog(config.stdioCatalogFile);
-  return { checkUrl: (url) => egress.check(url), entryEnv: (name) => catalog.get(name)?.env };
 }
 
 /** Accounts before it are done: each has its own transaction. */

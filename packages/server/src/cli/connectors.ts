@@ -2,13 +2,12 @@
 import { loadConfig } from '../config.ts';
 import { format, parseDocument } from '../configuration/document.ts';
 import { writeAccount } from '../configuration/write.ts';
-import { createEgress } from '../connectors/egress.ts';
-import { readStdioCatalog } from '../connectors/stdio-catalog.ts';
 import { listConnectors } from '../connectors/store.ts';
 import { openPage } from '../page.ts';
 import { type AccountOptions, type Env, withAccount } from './account.ts';
 import { readGiven } from './files.ts';
 import { CommandError, type CommandGroup, type CommandResult, shown } from './program.ts';
+import { surroundings } from './surroundings.ts';
 import { table } from './table.ts';
 
 interface AddOptions extends AccountOptions {
@@ -77,12 +76,7 @@ async function add(id: string, options: AddOptions, file: string | undefined, en
     JSON.stringify({ format, accounts: [{ name: 'any', connectors: [connector] }] }),
   ).accounts;
   const config = loadConfig(env);
-  const egress = createEgress({ allowedCidrs: config.allowedUpstreamCidrs, denied: [] });
-  const catalog = await readStdioCatalog(config.stdioCatalogFile);
-  const around = {
-    checkUrl: (text: string) => egress.check(text),
-    entryEnv: (known: string) => catalog.get(known)?.env,
-  };
+  const around = await surroundings(config);
   return withAccount(env, options, async ({ tx, account, db, keyring }) => {
     const made = await writeAccount(
       tx,

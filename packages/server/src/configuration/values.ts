@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
-import { type Definition, mergeDefinition, type Surroundings } from '../connectors/definition.ts';
+import { blankDefinition, type Definition, mergeDefinition, type Surroundings } from '../connectors/definition.ts';
 import type { CompiledDocument } from '../connectors/openapi/document.ts';
 import { importDocument } from '../connectors/openapi/import.ts';
 import type { ImportedFacts } from '../identity/records.ts';
@@ -54,21 +54,6 @@ export interface ReadingOptions {
   /** The definition that is there, whose client's secret stays where the file says nothing else. */
   before(connectorId: string): Definition | undefined;
 }
-
-const blank = (id: string, kind: Definition['kind'], oauth: Definition['oauth']): Definition => ({
-  kind,
-  name: id,
-  description: null,
-  category: [],
-  config: {},
-  oauth,
-  allowShared: false,
-  requires: null,
-  inject: null,
-  secretNames: [],
-  timeoutMs: null,
-  enabled: true,
-});
 
 /** Throws DocumentError or Refusal (INVALID_REQUEST) where an object cannot be. */
 export async function objectsOf(config: AccountConfig, options: ReadingOptions): Promise<AccountObjects> {
@@ -138,11 +123,14 @@ async function connectorValue(
   { around, env, before }: ReadingOptions,
 ): Promise<Beside & { value: ConnectorValue }> {
   const { connectorId, kind, document, openapi, ...sent } = given;
+  const there = before(connectorId);
+  if (there !== undefined && there.kind !== kind)
+    throw new DocumentError(`Connector ${connectorId} is of kind ${there.kind}; delete it first, or choose another id`);
   const read = await readDocument(connectorId, document, openapi);
   const clientSecret = expand(sent.oauth?.clientSecret, env);
   const oauth = sent.oauth && { ...sent.oauth, clientSecret };
   const definition = mergeDefinition(
-    blank(connectorId, kind, before(connectorId)?.oauth ?? null),
+    { ...blankDefinition(connectorId, kind), oauth: there?.oauth ?? null },
     { ...sent, oauth: oauth ?? null, imported: read?.facts },
     around,
   );

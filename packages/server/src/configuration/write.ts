@@ -1,26 +1,25 @@
 // Makes an account what a file says, in the caller's transaction: objects are checked as the routes check them, written through the nouns' stores,
 // told to the trail and to every replica. What a file does not name stays, unless it is to be pruned; a kind it leaves out is not looked at.
 import type { AccountRow } from '../accounts/store.ts';
-import { updateAccount } from '../accounts/store.ts';
+import { defaultAccountName, updateAccount } from '../accounts/store.ts';
 import { endServerTokens } from '../api-keys/store.ts';
 import { recordEvent } from '../audit/record.ts';
 import type { Surroundings } from '../connectors/definition.ts';
 import { saveDocument } from '../connectors/documents.ts';
-import { deleteConnector, insertConnector, updateConnector } from '../connectors/store.ts';
+import { deleteConnector, getConnector, insertConnector, updateConnector } from '../connectors/store.ts';
 import { saveOAuthClient } from '../credentials/oauth/client-store.ts';
 import type { Keyring } from '../crypto/keyring.ts';
 import type { Database } from '../db/client.ts';
 import { servers } from '../db/schema.ts';
-import { groups, limitRules } from '../db/schema-identity.ts';
 import type { Db } from '../db/scope.ts';
-import { deleteGroup, updateGroup } from '../groups/store.ts';
+import { deleteGroup, insertGroup, updateGroup } from '../groups/store.ts';
 import type { Topic } from '../identity/cache.ts';
 import { newId, newServerId } from '../ids.ts';
 import { deleteIssuer, insertIssuer, updateIssuer } from '../issuers/store.ts';
-import { deleteLimit, updateLimit } from '../rate-limits/store.ts';
-import { deleteServer, updateServer } from '../servers/store.ts';
+import { assertGroup, deleteLimit, insertLimit, updateLimit } from '../rate-limits/store.ts';
+import { deleteServer, findServer, updateServer } from '../servers/store.ts';
 import { saveSettings } from '../settings/store.ts';
-import type { AccountConfig, Filled } from './document.ts';
+import { type AccountConfig, DocumentError, type Filled } from './document.ts';
 import { type Change, canonical, planChanges } from './plan.ts';
 import { readAccount } from './read.ts';
 import { type AccountObjects, type LimitValue, objectsOf, type ReadingOptions } from './values.ts';
@@ -146,6 +145,8 @@ async function writeOwn(
   const names = ['enabled', 'callsPerMinute', 'redirectUris'] as const;
   const fields = names.filter((n) => wanted[n] !== undefined && canonical(wanted[n]) !== canonical(there[n]));
   if (fields.length === 0) return [];
+  if (account.name === defaultAccountName && wanted.enabled === false)
+    throw new DocumentError(`The account "${defaultAccountName}" cannot be disabled: nobody could manage the others`);
   if (!options.dryRun) {
     const { enabled = there.enabled, callsPerMinute = there.callsPerMinute, redirectUris } = wanted;
     await updateAccount(tx, account.id, { enabled, callsPerMinute });
@@ -194,7 +195,7 @@ const connector: Writer<ValueOf<'connectors'>> = async ({ tx, accountId, options
 const group: Writer<ValueOf<'groups'>> = async ({ tx, accountId }, { what, id = newId('grp'), value }) => {
   if (what === 'delete') await deleteGroup(tx, accountId, id);
   else if (what === 'update') await updateGroup(tx, accountId, id, value);
-  else await tx.insert(groups).values({ ...value, id, accountId });
+  else await insertGroup(tx, accountId, value, id);
   return id;
 };
 
@@ -209,8 +210,11 @@ const server: Writer<ValueOf<'servers'>> = async (w, { what, id: given, name, va
   return id;
 };
 
-const issuer: Writer<ValueOf<'issuers'>> = async ({ tx, accountId }, { what, id = newId('iss'), value }) => {
+const issuer: Writer<ValueOf<'issuers'>> = async ({ tx, accountId }, { what, id = newId('iss'), value, fields }) => {
   const { name, enabled, config } = value;
+  // Its subjects belong to whom it was.
+  if (what === 'update' && fields.includes('issuer'))
+    throw new DocumentError(`Issuer ${name} cannot become another issuer; give the new one a name and id of its own`);
   if (what === 'delete') await deleteIssuer(tx, accountId, id);
   else if (what === 'update') await updateIssuer(tx, accountId, id, { name, enabled, config });
   else
@@ -218,13 +222,29 @@ const issuer: Writer<ValueOf<'issuers'>> = async ({ tx, accountId }, { what, id 
   return id;
 };
 
-const limit: Writer<LimitValue> = async ({ tx, accountId }, { what, id = newId('lim'), value }) => {
+const changeable = new Set(['max', 'shared', 'window']);
+
+const limit: Writer<LimitValue> = async ({ tx, accountId }, { what, id = newId('lim'), value, fields }) => {
   const { window, ...rest } = value;
   const windowSeconds = window === 'day' ? null : window;
-  if (what === 'delete') await deleteLimit(tx, accountId, id);
-  else if (what === 'update')
-    await updateLimit(tx, accountId, id, { max: value.max, shared: value.shared, windowSeconds });
-  else await tx.insert(limitRules).values({ ...rest, windowSeconds, id, accountId, userId: null });
+  const { groupId, serverId, connectorId, action, max, shared } = rest;
+  if (what === 'delete') {
+    await deleteLimit(tx, accountId, id);
+    return id;
+  }
+  if (what === 'update' && fields.every((field) => changeable.has(field))) {
+    await updateLimit(tx, accountId, id, { max, shared, windowSeconds });
+    return id;
+  }
+  // About something else it is another limit, counted from the start.
+  if (what === 'update') await deleteLimit(tx, accountId, id);
+  if (action !== null && connectorId === null)
+    throw new DocumentError('A limit of an action needs the connectorId whose action it is');
+  if (groupId !== null) await assertGroup(tx, accountId, groupId);
+  if (connectorId !== null) await getConnector(tx, accountId, connectorId);
+  if (serverId !== null && (await findServer(tx, accountId, serverId)) === undefined)
+    throw new DocumentError(`A limit names the server ${serverId}, which this account does not have`);
+  await insertLimit(tx, { ...rest, windowSeconds, accountId, userId: null }, id);
   return id;
 };
 

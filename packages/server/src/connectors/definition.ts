@@ -22,6 +22,22 @@ export interface Definition {
   enabled: boolean;
 }
 
+/** What a connector is of which nothing but its kind was said. */
+export const blankDefinition = (id: string, kind: ConnectorKind): Definition => ({
+  kind,
+  name: id,
+  description: null,
+  category: [],
+  config: {},
+  oauth: null,
+  allowShared: false,
+  requires: null,
+  inject: null,
+  secretNames: [],
+  timeoutMs: null,
+  enabled: true,
+});
+
 /** The fields of a request, each present only when it was sent. */
 export interface SentFields {
   name?: string | undefined;

@@ -7,7 +7,7 @@ import type { KindConfig } from '../identity/records.ts';
 import { closePage, openPage } from '../page.ts';
 import { Refusal } from '../refusal.ts';
 import { getUser } from '../users/store.ts';
-import { type Definition, mergeDefinition, type SentFields, type Surroundings } from './definition.ts';
+import { blankDefinition, mergeDefinition, type SentFields, type Surroundings } from './definition.ts';
 import { type ImportedDocument, readSentDocument, saveDocument } from './documents.ts';
 import {
   type ConnectorRow,
@@ -166,27 +166,13 @@ async function stateOf(
 const create: Handler<Routes['create']> = async ({ body }, ctx) => {
   const { connectorId, kind, ...rest } = body;
   ctx.note({ target: connectorId });
-  const blank: Definition = {
-    kind,
-    name: connectorId,
-    description: null,
-    category: [],
-    config: {},
-    oauth: null,
-    allowShared: false,
-    requires: null,
-    inject: null,
-    secretNames: [],
-    timeoutMs: null,
-    enabled: true,
-  };
   const document = prepared.get(body);
   const sent = withEndpoints({ ...rest, imported: document?.facts }, document);
   const row = await insertConnector(
     ctx.db,
     ctx.principal.accountId,
     connectorId,
-    mergeDefinition(blank, sent, around(ctx)),
+    mergeDefinition(blankDefinition(connectorId, kind), sent, around(ctx)),
   );
   await storeBeside(ctx, row, sent, document);
   told(ctx, row);

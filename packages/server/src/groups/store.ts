@@ -19,11 +19,17 @@ const membersOf = (accountId: string, id: string) =>
 
 const nameTaken = () => new Refusal('CONFLICT', 'A group with this name exists');
 
-export async function insertGroup(tx: Db, accountId: string, fields: GroupFields): Promise<GroupRow> {
+/** `id`: one that a configuration file keeps. */
+export async function insertGroup(
+  tx: Db,
+  accountId: string,
+  fields: GroupFields,
+  id: string = newId('grp'),
+): Promise<GroupRow> {
   try {
     const [row] = await tx
       .insert(groups)
-      .values({ ...fields, id: newId('grp'), accountId })
+      .values({ ...fields, id, accountId })
       .returning();
     return row as GroupRow;
   } catch (error) {

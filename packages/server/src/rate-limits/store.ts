@@ -17,7 +17,8 @@ const maxPerAccount = 1_000;
 const one = (accountId: string, id: string) => and(eq(limitRules.accountId, accountId), eq(limitRules.id, id));
 const missing = () => notFound('Limit');
 
-export async function insertLimit(tx: Db, limit: NewLimit): Promise<LimitRow> {
+/** `id`: one that a configuration file keeps. */
+export async function insertLimit(tx: Db, limit: NewLimit, id: string = newId('lim')): Promise<LimitRow> {
   // Held, so that two requests do not both find the last place free.
   await tx.select({ id: accounts.id }).from(accounts).where(eq(accounts.id, limit.accountId)).for('no key update');
   const [counted] = await tx
@@ -28,7 +29,7 @@ export async function insertLimit(tx: Db, limit: NewLimit): Promise<LimitRow> {
     throw new Refusal('CONFLICT', `An account may have ${maxPerAccount} limits`, { reason: 'too_many_limits' });
   const [row] = await tx
     .insert(limitRules)
-    .values({ ...limit, id: newId('lim') })
+    .values({ ...limit, id })
     .returning();
   return row as LimitRow;
 }
