@@ -44,8 +44,8 @@ describe.each(['pglite', 'postgres'] as const)('sealing on %s', (kind) => {
   });
 
   it('says nothing twice when nothing happened', async () => {
-    await trail.sealer.sealNow();
-    await trail.sealer.sealNow();
+    await trail.seal();
+    await trail.seal();
     const verdict = await trail.verify();
     expect(verdict.checkpoints).toBe(trail.checkpoints.length);
   });
@@ -54,6 +54,7 @@ describe.each(['pglite', 'postgres'] as const)('sealing on %s', (kind) => {
     const before = (await trail.verify()).checkpoints;
     for (let n = 0; n < 30; n++) await writeEvent(trail.db, n);
     const small = createSealer({ db: trail.db, keyring: trail.keyring, log: silent, rowsPerCheckpoint: 7 });
+    await trail.settled();
     await small.sealNow();
     await small.close();
     const rows = await trail.superuser(`select count from checkpoints where id > ${before} order by id`);
@@ -109,11 +110,12 @@ describe.each(['pglite', 'postgres'] as const)('sealing on %s', (kind) => {
     );
     // Calls that straddle the floor: their intents below, their outcomes above.
     const end = await writeCalls(trail.db, 5);
-    await trail.sealer.sealNow();
+    await trail.seal();
     await new Promise((resolve) => setTimeout(resolve, 600));
     await end();
-    await trail.sealer.sealNow();
+    await trail.seal();
     const days = 400 / 86_400_000;
+    await trail.settled();
     const young = createRetention({ db: trail.db, keyring: trail.keyring, log: silent, days });
     expect(await young.prune()).toBeGreaterThan(10);
     await young.close();
@@ -129,9 +131,10 @@ describe.each(['pglite', 'postgres'] as const)('sealing on %s', (kind) => {
     await writeEvent(trail.db, 1);
     await new Promise((resolve) => setTimeout(resolve, 20));
     const before = await written();
+    await trail.settled();
     expect(await retention.prune()).toBe(4);
     await retention.close();
-    await trail.sealer.sealNow();
+    await trail.seal();
     const verdict = await trail.verify();
     expect(verdict).toMatchObject({ ok: true, unsealed: 0 });
     expect(await written()).toBeLessThan(before);
@@ -181,7 +184,7 @@ it('misses no row and seals none twice while eight writers and two sealers work'
   isWriting = false;
   await Promise.all(sealing);
   for (const sealer of sealers) await sealer.close();
-  await trail.sealer.sealNow();
+  await trail.seal();
   const [counted] = await trail.superuser(`select ${all} as n`);
   const verdict = await trail.verify();
   expect(verdict).toMatchObject({ ok: true, unsealed: 0, rows: counted?.n });

@@ -311,7 +311,7 @@ describe('a chain that is made anew over changed rows', () => {
   it('is found by the copy, when the chain was cut and the gateway itself sealed the changed rows again', async () => {
     const changed = await changeARow();
     await trail.superuser(`delete from checkpoints where id >= ${changed}`);
-    await trail.sealer.sealNow();
+    await trail.seal();
     expect(await trail.verify()).toMatchObject({ ok: true, unsealed: 0 });
     expect(await trail.verify(trail.copy)).toMatchObject({ ok: false, firstBad: { checkpointId: changed } });
     expect(trail.lines).toContainEqual(expect.objectContaining({ msg: 'checkpoint_chain_was_cut' }));
