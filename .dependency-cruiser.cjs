@@ -72,8 +72,9 @@ module.exports = {
     rule(
       'foundations-know-nothing',
       '`crypto/`, `ids` and `config` import nothing of ours.',
-      { path: `${server}/(crypto/|ids\\.ts$|config\\.ts$)` },
-      { path: ours, pathNot: `${server}/crypto/` },
+      { path: `${server}/(crypto/|(ids|secret|config|config-variables)\\.ts$)` },
+      // The configuration is three files.
+      { path: ours, pathNot: [`${server}/crypto/`, `${server}/(secret|config-variables)\\.ts$`] },
     ),
     rule(
       'db-knows-its-schema',
@@ -130,7 +131,7 @@ module.exports = {
       'one-door-out',
       'Outbound requests are made by `connectors/egress`.',
       // config only asks whether a text is an address.
-      { path: server, pathNot: [`${server}/config\\.ts$`, `${server}/connectors/egress[^/]*(\\.ts$|/)`] },
+      { path: server, pathNot: [`${server}/config(-variables)?\\.ts$`, `${server}/connectors/egress[^/]*(\\.ts$|/)`] },
       {
         path: ['^(node:)?(http|https|http2|net|tls|dgram)$', '(^|/)node_modules/undici/'],
         dependencyTypesNot: ['type-only'],

@@ -14,9 +14,9 @@ export default defineConfig({
     pool: 'forks',
     // One more than the cores that a small machine has: many suites wait for clocks and processes.
     maxWorkers: 3,
-    // A first PGlite database takes up to 9 s on a small machine, and two suites may make one at a time.
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    // For what hangs, and not for what is slow: some tests compute for half a minute on a quiet machine, and a first PGlite database takes 9 s.
+    testTimeout: 180_000,
+    hookTimeout: 300_000,
     teardownTimeout: 10_000,
     // A test that asserts nothing cannot fail, so it fails; `only` would leave the rest unrun.
     // One second is short for what two busy cores do now and then; what must be fast says so in its test.

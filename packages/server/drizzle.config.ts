@@ -5,6 +5,7 @@ export default defineConfig({
   dialect: 'postgresql',
   schema: [
     './src/db/schema.ts',
+    './src/db/schema-trail.ts',
     './src/db/schema-connect.ts',
     './src/db/schema-identity.ts',
     './src/db/schema-epoch.ts',

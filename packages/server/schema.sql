@@ -195,7 +195,8 @@ create table dashboard_sessions (
   key_id text not null,
   hash bytea not null,
   created_at timestamp(3) with time zone default now() not null,
-  expires_at timestamp(3) with time zone not null
+  expires_at timestamp(3) with time zone not null,
+  admitted_by text[]
 );
 
 create table data_keys (
@@ -1155,7 +1156,7 @@ begin
 end $function$
 ;
 CREATE OR REPLACE FUNCTION public.valet_find_session(session_hash bytea)
- RETURNS TABLE(session_id text, session_ms double precision, key_id text, kind text, account_id text, key_name text, user_id text, username text, user_enabled boolean, server_id text, acts_for_users boolean, owner_user_id text, owner_username text, owner_enabled boolean, remaining_ms double precision, revoked boolean, scopes text[], allowed_users text[], delegation jsonb, account_enabled boolean)
+ RETURNS TABLE(session_id text, session_ms double precision, admitted_by text[], key_id text, kind text, account_id text, key_name text, user_id text, username text, user_enabled boolean, server_id text, acts_for_users boolean, owner_user_id text, owner_username text, owner_enabled boolean, remaining_ms double precision, revoked boolean, scopes text[], allowed_users text[], delegation jsonb, account_enabled boolean)
  LANGUAGE plpgsql
 AS $function$
 #variable_conflict use_column
@@ -1165,13 +1166,14 @@ declare
 begin
   perform set_config('role', 'valet_app', true), set_config('valet.account_id', '', true), set_config('valet.user_id', '*', true),
     set_config('valet.key_hash', encode(session_hash, 'hex'), true);
-  select d.id, d.account_id, d.key_id, d.expires_at into s from dashboard_sessions d where d.hash = session_hash;
+  select d.id, d.account_id, d.key_id, d.expires_at, d.admitted_by into s from dashboard_sessions d where d.hash = session_hash;
   if not found then return; end if;
   perform set_config('valet.account_id', s.account_id, true);
   select a.hash into key_hash from api_keys a where a.account_id = s.account_id and a.id = s.key_id;
   if not found then return; end if;
   return query
-  select s.id, (extract(epoch from s.expires_at - clock_timestamp()) * 1000)::double precision, p.* from valet_find_principal(key_hash) p;
+  select s.id, (extract(epoch from s.expires_at - clock_timestamp()) * 1000)::double precision, s.admitted_by, p.*
+  from valet_find_principal(key_hash) p;
 end $function$
 ;
 CREATE OR REPLACE FUNCTION public.valet_give_back_window(wanted text, ms integer, age_ms double precision, at_ms double precision)

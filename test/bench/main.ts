@@ -2,9 +2,9 @@
 // upstream. Interleaved in one run, medians of the rounds, printed as ratios: machines are noisy, absolute numbers are not worth quoting.
 // BENCH_SECONDS, BENCH_ROUNDS, BENCH_WARM_UP: how long. BENCH_PROFILE: a folder for CPU profiles. BENCH_AGAINST: main.js of another build, measured
 // in turn with this one. BENCH_ENGINES: `pglite,postgres` or one of them. A figure below the aim is printed and is no error.
-import { randomBytes } from 'node:crypto';
 import { startCluster } from '../support/cluster.ts';
 import { openEmptyPostgres, type TestDatabase } from '../support/database.ts';
+import { connector, prepare, settings, toolCall } from './prepared.ts';
 import {
   builtGateway,
   type Child,
@@ -48,7 +48,14 @@ async function measure(
   duration: number,
 ): Promise<Sample> {
   const before = cpuMicros(pid);
-  const { calls, errors, perSecond, p50, p99 } = await load.run({ url, headers, body, connections, seconds: duration });
+  const { calls, errors, perSecond, p50, p99 } = await load.run({
+    urls: [url],
+    users: ['alice'],
+    headers,
+    body,
+    connections,
+    seconds: duration,
+  });
   const cpu = cpuMicros(pid) - before;
   if (errors > 0) throw new Error(`${name}: ${errors} of ${calls + errors} calls failed`);
   return { perSecond, p50, p99, cpuPerCall: cpu / calls };
@@ -63,26 +70,6 @@ const medianOf = (samples: Sample[]): Sample => ({
   cpuPerCall: median(samples.map((s) => s.cpuPerCall)),
 });
 
-const rpc = (name: string, args: unknown): string =>
-  JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name, arguments: args } });
-
-async function api(
-  url: string,
-  key: string,
-  method: string,
-  path: string,
-  body: unknown,
-): Promise<Record<string, unknown>> {
-  const response = await fetch(url + path, {
-    method,
-    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  });
-  const answer = (await response.json()) as Record<string, unknown>;
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${JSON.stringify(answer)}`);
-  return answer;
-}
-
 /** A gateway with one connector, one restricted direct-mode server, one user with a secret: everything that a real call passes. */
 async function gatewaySubject(
   name: string,
@@ -90,46 +77,15 @@ async function gatewaySubject(
   databaseUrl: string,
   upstreamUrl: string,
 ): Promise<{ subject: Subject; child: Child }> {
-  const key = randomBytes(24).toString('hex');
-  const gateway = await startGateway(main, {
-    DATABASE_URL: databaseUrl,
-    PORT: '0',
-    LOG_LEVEL: 'warn',
-    VALET_API_KEY: key,
-    VALET_MASTER_KEY: randomBytes(32).toString('base64'),
-    VALET_ALLOWED_UPSTREAM_CIDRS: '127.0.0.0/8',
-    VALET_RATE_LIMIT: '1000000',
-    VALET_CONCURRENT_CALLS: '1000',
-  });
-  const { url } = gateway;
-  await api(url, key, 'POST', '/users', { username: 'alice' });
-  const inject = { headers: { authorization: 'Bearer {{TOKEN}}' } };
-  await api(url, key, 'POST', '/api/connectors', {
-    connectorId: 'bench',
-    kind: 'mcp-http',
-    url: upstreamUrl,
-    secretNames: ['TOKEN'],
-    inject,
-  });
-  await api(url, key, 'POST', '/secrets/set', {
-    username: 'alice',
-    serverName: 'bench',
-    secretName: 'TOKEN',
-    secretValue: randomBytes(24).toString('hex'),
-  });
-  const restrictions = { permissions: [{ connector: 'bench', mode: 'allow', actions: ['echo', 'add'] }] };
-  const server = await api(url, key, 'POST', '/api/servers', {
-    name: 'bench',
-    mode: 'direct',
-    connectors: ['bench'],
-    restrictions,
-  });
+  const { env, key } = settings(databaseUrl);
+  const gateway = await startGateway(main, env);
+  const path = await prepare(gateway.url, key, upstreamUrl, { users: ['alice'] });
   const subject = {
     name,
     pid: gateway.pid,
-    url: `${url}/mcp/${String(server['serverId'])}`,
-    headers: { authorization: `Bearer ${key}`, 'x-alloy-userid': 'alice' },
-    body: rpc('bench__echo', { text: 'hello' }),
+    url: gateway.url + path,
+    headers: { authorization: `Bearer ${key}` },
+    body: toolCall(`${connector}__echo`, { text: 'hello' }),
   };
   return { subject, child: gateway };
 }
@@ -176,7 +132,7 @@ try {
   children.push(upstream);
   const proxy = await startFile<{ port: number }>('./proxy.ts', [upstream.message.url]);
   children.push(proxy);
-  const body = rpc('echo', { text: 'hello' });
+  const body = toolCall('echo', { text: 'hello' });
   const subjects: Subject[] = [
     { name: 'proxy', pid: proxy.pid, url: `http://127.0.0.1:${proxy.message.port}/mcp`, headers: {}, body },
   ];

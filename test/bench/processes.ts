@@ -3,6 +3,7 @@ import { type ChildProcess, fork, spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import type { LoadOrder, LoadResult } from './load.ts';
 
 export interface Child {
@@ -18,6 +19,10 @@ export function cpuMicros(pid: number): number {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return ((Number(fields[11]) + Number(fields[12])) / ticksPerSecond) * 1e6;
 }
+
+/** Resident memory of a process in MB, as the kernel counts it. */
+export const rssMb = (pid: number): number =>
+  Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? Number.NaN) / 1024;
 
 function childOf(process: ChildProcess): Child {
   const { pid } = process;
@@ -80,20 +85,35 @@ export async function startLoad(): Promise<LoadGenerator> {
 /** The gateway as built here. */
 export const builtGateway = new URL('../../packages/server/dist/main.js', import.meta.url).pathname;
 
+/** A gateway that can be asked, after two full collections, what it holds. */
+export interface GatewayChild extends Child {
+  url: string;
+  memory(): Promise<NodeJS.MemoryUsage>;
+}
+
 /** Starts a built gateway and waits until it says where it listens. */
-export async function startGateway(main: string, env: Record<string, string>): Promise<Child & { url: string }> {
+export async function startGateway(main: string, env: Record<string, string>): Promise<GatewayChild> {
   const profile =
     process.env.BENCH_PROFILE === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${process.env.BENCH_PROFILE}`];
-  const child = spawn(process.execPath, [...profile, main], {
+  const probe = ['--expose-gc', '--import', new URL('./memory-probe.mjs', import.meta.url).href];
+  const child = spawn(process.execPath, [...profile, ...probe, main], {
     env: { PATH: process.env.PATH, NODE_ENV: 'production', ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   });
   const url = await new Promise<string>((resolve, reject) => {
     child.once('exit', (code) => reject(new Error(`the gateway ended with ${code}`)));
-    createInterface({ input: child.stdout }).on('line', (line) => {
+    createInterface({ input: child.stdout as Readable }).on('line', (line) => {
       const found = / listens on (\S+)$/.exec(line)?.[1];
       if (found !== undefined) resolve(found);
     });
   });
-  return { ...childOf(child), url };
+  return {
+    ...childOf(child),
+    url,
+    memory: () =>
+      new Promise((resolve, reject) => {
+        child.once('message', (usage) => resolve(usage as NodeJS.MemoryUsage));
+        child.send('memory', (error) => error && reject(error));
+      }),
+  };
 }

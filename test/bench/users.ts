@@ -1,32 +1,26 @@
-// `pnpm bench:users`: what users cost who do nothing. A gateway on an empty database and one on BENCH_USERS users with three sealed secrets each
+// `pnpm bench:users`: what users cost who do nothing. A gateway with one user and the same one with BENCH_USERS users of three sealed secrets each
 // (default 100,000), on both engines: time to start, resident memory, latency of a call, in one run. BENCH_ENGINES as for `pnpm bench`.
 // Needs a build. Memory of an engine that runs inside the gateway holds its database, so PGlite's figure is told beside the size of its data.
+// In the end calls are made as some of the filled users, and their upstream must receive their own secrets: what was filled can be used.
 import { execFileSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { Vault } from '../../packages/server/src/credentials/vault.ts';
-import { openKeyring } from '../../packages/server/src/crypto/keyring.ts';
-import { masterKeySource } from '../../packages/server/src/crypto/master-key.ts';
-import { openDatabase } from '../../packages/server/src/db/client.ts';
-import { keyringStore } from '../../packages/server/src/db/keyring-store.ts';
-import { credentials, secrets, users } from '../../packages/server/src/db/schema.ts';
-import { accountScope, withScope } from '../../packages/server/src/db/scope.ts';
-import { newId } from '../../packages/server/src/ids.ts';
+import postgres from 'postgres';
 import { startCluster } from '../support/cluster.ts';
 import { openEmptyPostgres } from '../support/database.ts';
-import { builtGateway, type LoadGenerator, startFile, startGateway, startLoad } from './processes.ts';
+import { startRecordingUpstream } from '../support/recording-upstream.ts';
+import { type FilledUser, fillUsers } from './fill-users.ts';
+import { connector, prepare, type Settings, settings, toolCall } from './prepared.ts';
+import { builtGateway, type LoadGenerator, rssMb, startFile, startGateway, startLoad } from './processes.ts';
 
 const userCount = Number(process.env.BENCH_USERS ?? 100_000);
 const seconds = Number(process.env.BENCH_SECONDS ?? 4);
 const engines = (process.env.BENCH_ENGINES ?? 'postgres,pglite').split(',');
-const connector = 'bench';
 const secretNames = ['TOKEN', 'SECOND', 'THIRD'];
-/** Below the two seconds after which a transaction counts as slow. */
-const usersPerTransaction = 40;
 const settleMs = 3_000;
+const usersThatCall = 20;
 
 interface Figures {
   startMs: number;
@@ -36,173 +30,136 @@ interface Figures {
 }
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
-const rssMb = (pid: number): number =>
-  Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? Number.NaN) / 1024;
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-async function post(url: string, key: string, path: string, body: unknown): Promise<Record<string, unknown>> {
-  const response = await fetch(url + path, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  });
-  const answer = (await response.json()) as Record<string, unknown>;
-  if (!response.ok) throw new Error(`POST ${path}: ${response.status} ${JSON.stringify(answer)}`);
-  return answer;
-}
-
-async function measure(load: LoadGenerator, env: Record<string, string>, key: string): Promise<Figures> {
+async function measure(load: LoadGenerator, { env, key }: Settings, path: string): Promise<Figures> {
   const startedAt = performance.now();
   const gateway = await startGateway(builtGateway, env);
   const startMs = performance.now() - startedAt;
   try {
     const order = {
-      url: `${gateway.url}/mcp`,
-      headers: { authorization: `Bearer ${key}`, 'x-alloy-userid': 'alice' },
-      body: JSON.stringify({
-        jsonrpc: '2.0',
-        id: 1,
-        method: 'tools/call',
-        params: { name: `${connector}__echo`, arguments: { text: 'hello' } },
-      }),
+      urls: [gateway.url + path],
+      users: ['alice'],
+      headers: { authorization: `Bearer ${key}` },
+      body: toolCall(`${connector}__echo`, { text: 'hello' }),
       connections: 1,
     };
     await load.run({ ...order, seconds: 2 });
     const { p50, p99, errors } = await load.run({ ...order, seconds });
     if (errors > 0) throw new Error(`${errors} calls failed`);
-    await new Promise((resolve) => setTimeout(resolve, settleMs));
+    await sleep(settleMs);
     return { startMs, rssMb: rssMb(gateway.pid), p50, p99 };
   } finally {
     await gateway.stop();
   }
 }
 
-/** Users as their routes would have made them, many to a transaction. Every secret is really sealed, under a data key of its user. */
-async function fill(databaseUrl: string, masterKey: string): Promise<void> {
-  const db = await openDatabase({ url: databaseUrl });
+/** Calls as each of them, against an upstream that keeps what it is sent. Throws where another secret arrives, or none. */
+async function proveSecrets({ env, key }: Settings, path: string, port: number, callers: FilledUser[]): Promise<void> {
+  const upstream = await startRecordingUpstream({ record: true, port });
+  const gateway = await startGateway(builtGateway, env);
   try {
-    const { provider } = masterKeySource({ key: masterKey });
-    const keyring = await openKeyring({ store: keyringStore(db), newInstallationId: () => newId('inst'), provider });
-    const vault = new Vault({ keyring, now: () => performance.now() });
-    const [account] = await withScope(db, { account: '*', user: '*' }, (tx) =>
-      tx.query.accounts.findMany({ columns: { id: true } }),
-    );
-    if (account === undefined) throw new Error('the gateway has made no account');
-    for (let done = 0; done < userCount; done += usersPerTransaction) {
-      const rows = Array.from({ length: Math.min(usersPerTransaction, userCount - done) }, (_, i) => ({
-        user: newId('usr'),
-        credential: newId('cred'),
-        username: `user-${done + i}`,
-      }));
-      await withScope(db, accountScope(account.id), async (tx) => {
-        await tx
-          .insert(users)
-          .values(rows.map((row) => ({ id: row.user, accountId: account.id, username: row.username })));
-        await tx.insert(credentials).values(
-          rows.map((row) => ({
-            id: row.credential,
-            accountId: account.id,
-            userId: row.user,
-            connectorId: connector,
-            type: 'secrets' as const,
-            status: 'valid' as const,
-            isDefault: true,
-          })),
-        );
-        const sealed: (typeof secrets.$inferInsert)[] = [];
-        for (const row of rows) {
-          for (const name of secretNames) {
-            const place = { account: account.id, user: row.user, connector, credential: row.credential };
-            const value = await vault.seal(tx, { ...place, name, version: 1 }, randomBytes(24).toString('hex'));
-            sealed.push({
-              accountId: account.id,
-              userId: row.user,
-              credentialId: row.credential,
-              name,
-              version: 1,
-              ...value,
-            });
-          }
-        }
-        await tx.insert(secrets).values(sealed);
+    for (const { username, secret } of callers) {
+      const response = await fetch(gateway.url + path, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${key}`,
+          'x-alloy-userid': username,
+          'content-type': 'application/json',
+          accept: 'application/json, text/event-stream',
+        },
+        body: toolCall(`${connector}__echo`, { text: username }),
       });
-      if (process.stdout.isTTY && (done / usersPerTransaction) % 20 === 0) process.stdout.write(`\r${done} users`);
+      const answer = await response.text();
+      const arrived = upstream.recorded.filter(({ body }) => String(body).includes(`"${username}"`));
+      const wanted = `Bearer ${secret}`;
+      if (!response.ok || arrived.length === 0 || arrived.some(({ headers }) => headers.authorization !== wanted))
+        throw new Error(`${username}'s secret did not arrive: ${response.status} ${answer}`);
     }
   } finally {
-    await db.close();
+    await gateway.stop();
+    await upstream.close();
   }
+}
+
+const folders: string[] = [];
+const directoryMb = (folder: string): number =>
+  Number(execFileSync('du', ['-sm', folder], { encoding: 'utf8' }).split('\t')[0]);
+async function databaseMb(url: string): Promise<number> {
+  const sql = postgres(url, { max: 1, onnotice: () => undefined });
+  try {
+    const [row] = await sql<{ bytes: string }[]>`select pg_database_size(current_database()) as bytes`;
+    return Number(row?.bytes) / 1024 ** 2;
+  } finally {
+    await sql.end();
+  }
+}
+
+async function openEngine(engine: string): Promise<{ url: string; sizeMb(): Promise<number>; close(): Promise<void> }> {
+  if (engine !== 'pglite') {
+    const { url, close } = await openEmptyPostgres();
+    return { url, sizeMb: () => databaseMb(url), close };
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'valet-users-'));
+  folders.push(folder);
+  const data = join(folder, 'data');
+  return { url: `pglite:${data}`, sizeMb: async () => directoryMb(data), close: async () => undefined };
+}
+
+function report(empty: Figures, full: Figures): void {
+  const row = (name: string, figures: number[], digits: number[]): void => {
+    const widths = [11, 13, 15, 15];
+    const cells = figures.map((figure, i) => figure.toFixed(digits[i]).padStart(widths[i] ?? 0));
+    say(name.padEnd(14) + cells.join(''));
+  };
+  const list = (f: Figures): number[] => [f.startMs, f.rssMb, f.p50, f.p99];
+  say('                 start ms    memory MB    call p50 ms    call p99 ms');
+  row('one user', list(empty), [0, 0, 2, 2]);
+  row('all of them', list(full), [0, 0, 2, 2]);
+  row(
+    'ratio',
+    list(full).map((figure, i) => figure / (list(empty)[i] ?? Number.NaN)),
+    [2, 2, 2, 2],
+  );
 }
 
 const cleanUp: (() => Promise<unknown>)[] = [];
 try {
   const load = await startLoad();
   cleanUp.push(() => load.stop());
-  const upstream = await startFile<{ url: string }>('./upstream.ts');
-  cleanUp.push(() => upstream.stop());
   if (engines.includes('postgres') && process.env.DATABASE_URL === undefined) {
     const cluster = await startCluster();
     cleanUp.push(() => cluster.stop());
     process.env.DATABASE_URL = cluster.adminUrl;
   }
   for (const engine of engines) {
-    const folder = mkdtempSync(join(tmpdir(), 'valet-users-'));
-    cleanUp.push(async () => rmSync(folder, { recursive: true, force: true }));
-    const database =
-      engine === 'pglite'
-        ? { url: `pglite:${join(folder, 'data')}`, close: async () => undefined }
-        : await openEmptyPostgres();
+    const upstream = await startFile<{ url: string }>('./upstream.ts');
+    cleanUp.push(() => upstream.stop());
+    const database = await openEngine(engine);
     cleanUp.push(() => database.close());
-    const key = randomBytes(24).toString('hex');
-    const masterKey = randomBytes(32).toString('base64');
-    const env = {
-      DATABASE_URL: database.url,
-      PORT: '0',
-      LOG_LEVEL: 'warn',
-      VALET_API_KEY: key,
-      VALET_MASTER_KEY: masterKey,
-      VALET_ALLOWED_UPSTREAM_CIDRS: '127.0.0.0/8',
-      VALET_RATE_LIMIT: '1000000',
-      VALET_CONCURRENT_CALLS: '1000',
-    };
-    const first = await startGateway(builtGateway, env);
-    await post(first.url, key, '/users', { username: 'alice' });
-    await post(first.url, key, '/api/connectors', {
-      connectorId: connector,
-      kind: 'mcp-http',
-      url: upstream.message.url,
-      secretNames,
-      inject: { headers: { authorization: 'Bearer {{TOKEN}}' } },
-    });
-    for (const secretName of secretNames)
-      await post(first.url, key, '/secrets/set', {
-        username: 'alice',
-        serverName: connector,
-        secretName,
-        secretValue: randomBytes(24).toString('hex'),
-      });
-    await first.stop();
-    const empty = await measure(load, env, key);
-    const filledAt = performance.now();
-    await fill(database.url, masterKey);
-    say(
-      `\n${engine}: ${userCount} users with ${secretNames.length} secrets each, written in ${((performance.now() - filledAt) / 1000).toFixed(0)} s`,
+    const given = settings(database.url);
+    const first = await startGateway(builtGateway, given.env);
+    const path = await prepare(first.url, given.key, upstream.message.url, { users: ['alice'], secretNames }).finally(
+      () => first.stop(),
     );
-    if (engine === 'pglite')
-      say(
-        `data directory: ${execFileSync('du', ['-sm', join(folder, 'data')], { encoding: 'utf8' }).split('\t')[0]} MB`,
-      );
-    const full = await measure(load, env, key);
-    say('                 start ms    memory MB    call p50 ms    call p99 ms');
-    for (const [name, f] of [
-      ['one user', empty],
-      ['all of them', full],
-    ] as const)
-      say(
-        `${name.padEnd(14)} ${f.startMs.toFixed(0).padStart(10)} ${f.rssMb.toFixed(0).padStart(12)} ${f.p50.toFixed(2).padStart(14)} ${f.p99.toFixed(2).padStart(14)}`,
-      );
+    const empty = await measure(load, given, path);
+    const before = await database.sizeMb();
+    const { masterKey } = given;
+    const fill = { databaseUrl: database.url, masterKey, count: userCount, secretNames, samples: usersThatCall };
+    const filled = await fillUsers(fill);
+    const grown = (await database.sizeMb()) - before;
     say(
-      `${'ratio'.padEnd(14)} ${(full.startMs / empty.startMs).toFixed(2).padStart(10)} ${(full.rssMb / empty.rssMb).toFixed(2).padStart(12)} ${(full.p50 / empty.p50).toFixed(2).padStart(14)} ${(full.p99 / empty.p99).toFixed(2).padStart(14)}`,
+      `\n${engine}: ${userCount} users with ${secretNames.length} secrets each, written in ${filled.seconds.toFixed(0)} s (slowest transaction ${filled.slowestTransactionMs.toFixed(0)} ms)`,
     );
+    say(
+      `the database grew by ${grown.toFixed(0)} MB from ${before.toFixed(0)}: ${((grown * 1024) / userCount).toFixed(2)} kB each`,
+    );
+    report(empty, await measure(load, given, path));
+    await upstream.stop();
+    await proveSecrets(given, path, Number(new URL(upstream.message.url).port), filled.samples);
+    say(`${filled.samples.length} of them called, and each one's own secret arrived`);
   }
 } finally {
   for (const end of cleanUp.reverse()) await end();
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 }

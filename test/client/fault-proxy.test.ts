@@ -42,8 +42,17 @@ const partsOf = (request: string) => {
   return marker === undefined ? undefined : { marker, attempt: /\r\nx-retry-count: (\d+)/i.exec(request)?.[1] ?? '0' };
 };
 
+/** The rarest faults, which a seed in a hundred would leave out: one call each meets them whatever the seed. */
+const half = (length: number): number => Math.floor(length / 2);
+const certain: ReadonlyMap<string, Fault> = new Map([
+  ['gateway-7', { kind: 'break', side: 'request', how: 'stall', at: half }],
+  ['gateway-13', { kind: 'break', side: 'answer', how: 'stall', at: half }],
+]);
+
 const plan = (request: string): Fault => {
   const parts = partsOf(request);
+  const always = parts?.attempt === '0' ? certain.get(parts.marker) : undefined;
+  if (always !== undefined) return always;
   return parts ? randomFault(randomOf(`${seed} ${parts.marker} ${parts.attempt}`)) : { kind: 'none' };
 };
 
@@ -159,8 +168,13 @@ describe(`1,000 executions through a broken network (VALET_FUZZ_SEED=${seed})`, 
   it('before the gateway run once or are reported as unknown, never twice, and 95 in 100 resolve', async () => {
     proxy = await startFaultProxy(rig.url, plan);
     const client = await clientOf(rig, proxy, 'random');
+    // How long as many calls take where nothing is broken: on a busy machine an attempt is given more than its ten seconds.
+    const plain = rig.sdk(rig.admin, bare);
+    const from = performance.now();
+    await runAll(markersOf('warm', concurrency), (marker) => execute(plain, 'user-0', 'plain__count', marker, 60_000));
+    const patienceMs = Math.max(10_000, 10 * (performance.now() - from));
     const ended = await runAll(markersOf('gateway', executions), (marker, at) =>
-      execute(client, users[at % users.length] as string, 'plain__count', marker),
+      execute(client, users[at % users.length] as string, 'plain__count', marker, patienceMs),
     );
     await proxy.settled();
     expect(contradictions(ended, upstream.counts())).toEqual([]);
@@ -175,7 +189,7 @@ describe(`1,000 executions through a broken network (VALET_FUZZ_SEED=${seed})`, 
     try {
       const client = new MCPClient({ baseUrl: broken.url, apiKey: 'k', ...bare });
       const ended = await runAll(markersOf('plain', executions), (marker) =>
-        execute(client, 'u', 'count', marker, 2000),
+        execute(client, 'u', 'count', marker, 5_000),
       );
       await broken.settled();
       expect(contradictions(ended, plain.counts())).toEqual([]);

@@ -34,6 +34,13 @@ declare module '@mcp-valet/client' {
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const same = <A, B>(_: Same<A, B>): void => undefined;
 
+/** Under exactOptionalPropertyTypes, as the first lines of everybody's program have it. */
+export function compilesFromTheEnvironment(env: Record<string, string | undefined>, signal?: AbortSignal): void {
+  const client = new MCPClient({ baseUrl: env['URL'], apiKey: env['KEY'], rateLimit: { maxWaitMs: undefined } });
+  void client.forUser('al', { server: env['SERVER'] }).execute('t', {}, { signal, idempotencyKey: env['JOB'] });
+  void client.forUser('al').connectAccount({ connector: 'mail', redirectUri: env['BACK'] });
+}
+
 export async function compiles(): Promise<void> {
   const client = new MCPClient({
     baseUrl: new URL('https://mcp.example.com'),

@@ -223,6 +223,9 @@ describe('config export and apply', () => {
       return answer.body.result.tools.map((tool: Json) => tool.name);
     };
     expect(await list()).toContain('demo__whoami');
+    expect((await mcpValet(second, 'config', 'diff', file)).out).toMatch(
+      /^ {4}restrictions\.permissions: \[.*"whoami".*\] -> \[.*"echo"\]\}\]$/m,
+    );
     const applied = await mcpValet(second, 'config', 'apply', file, '--json');
     expect(JSON.parse(applied.out).changes).toMatchObject([
       { what: 'update', noun: 'server', fields: ['restrictions'] },
@@ -266,11 +269,11 @@ describe('a file that cannot be', () => {
   it.each([
     ['is no YAML', ': : :\n- [', /^The file is not YAML/],
     ['has another format', 'format: other\naccounts: []', /format: /],
-    ['has a field that does not exist', `${head}- name: default\n  serverz: []`, /accounts\.0: .*serverz/],
+    ['has a field that does not exist', `${head}- name: default\n  serverz: []`, /line 4, accounts\.0: .*serverz/],
     [
       'has a wrong value',
       `${head}- name: default\n  servers: [{ name: a, mode: sideways }]`,
-      /accounts\.0\.servers\.0\.mode: /,
+      /line 4, accounts\.0\.servers\.0\.mode: /,
     ],
     [
       'has a name twice',
@@ -285,7 +288,7 @@ describe('a file that cannot be', () => {
     [
       'names an address that may not be',
       `${head}- name: default\n  connectors: [{ connectorId: c, kind: mcp-http, url: "ftp://127.0.0.1/" }]`,
-      /Account default was not changed: .*\n- url: /,
+      /Account default was not changed: Connector c is refused\n- url: /,
     ],
   ])('is refused when it %s, with the place', async (_why, yaml, message) => {
     const { code, err } = await apply(yaml);
@@ -331,6 +334,26 @@ describe('a file that cannot be', () => {
     );
     expect({ code, err }).toMatchObject({ code: 2, err: expect.stringMatching(/names the server nobody-00000000/) });
     expect((await second.manage('GET', '/api/groups')).groups).toEqual(before);
+  });
+});
+
+describe('a local server', () => {
+  it('is in the file as it is, and stays readable in a shell that has other rules than the gateway', async () => {
+    const catalog = join(work, 'catalog.json');
+    writeFileSync(catalog, JSON.stringify({ files: { description: 'Files', command: '/bin/cat', env: ['TOKEN'] } }));
+    const env = { ...envs.get(second), VALET_STDIO_CATALOG: catalog };
+    expect(await run(env, 'connectors', 'add', 'files', '--entry', 'files', '--secret', 'TOKEN')).toMatchObject({
+      code: 0,
+      err: '',
+    });
+    const file = join(work, 'local.yaml');
+    expect((await run(env, 'config', 'export', '--file', file)).code).toBe(0);
+    expect(await run(env, 'config', 'diff', file)).toEqual({ code: 0, out: 'Nothing would change.', err: '' });
+
+    const { VALET_ALLOWED_UPSTREAM_CIDRS: _, ...strict } = envs.get(second) ?? {};
+    const group = join(work, 'group.yaml');
+    writeFileSync(group, 'format: mcp-valet/config/1\naccounts:\n- name: default\n  groups: [{ name: Ops }]');
+    expect(await run(strict, 'config', 'apply', group)).toMatchObject({ code: 0, err: '' });
   });
 });
 

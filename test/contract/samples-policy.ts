@@ -42,6 +42,13 @@ async function listedGroup(stage: Stage): Promise<string> {
 const rules = { allowed: ['demo'], permissions: [{ connector: 'demo', mode: 'block' as const, actions: ['echo*'] }] };
 const ofUser = (username: string) => ({ params: { username } });
 
+const drafted = (serverId: string) => ({ serverId, draft: { restrictions: { users: allowing('alice') } } });
+const allowing = (...allowedIds: string[]) => ({ mode: 'allowlist' as const, allowedIds });
+const questions = [
+  { userId: 'alice', connectorId: 'demo', action: 'echo' },
+  { userId: 'bob', connectorId: 'demo', action: 'echo' },
+];
+
 export const policySamples: Pick<Samples, Ids> = {
   'groups.create': {
     valid: async (stage) => ({
@@ -116,6 +123,20 @@ export const policySamples: Pick<Samples, Ids> = {
       key: {
         foreign: ({ other }) => ({ body: { keyId: other.alice.keyId, connectorId: 'demo', action: 'echo' } }),
         missing: () => ({ body: { keyId: 'key_0123456789abcdefghij', connectorId: 'demo', action: 'echo' } }),
+      },
+      'drafted server': {
+        foreign: ({ other }) => ({ body: { ...drafted(other.server.serverId), connectorId: 'demo', action: 'echo' } }),
+        missing: () => ({ body: { ...drafted('nowhere-00000000'), connectorId: 'demo', action: 'echo' } }),
+      },
+    },
+  },
+  'policy.explainMany': {
+    valid: ({ home }) => ({ body: { ...drafted(home.server.serverId), questions } }),
+    invalid: { body: { draft: { restrictions: null }, questions }, path: 'serverId' },
+    masked: {
+      'drafted server': {
+        foreign: ({ other }) => ({ body: { ...drafted(other.server.serverId), questions } }),
+        missing: () => ({ body: { ...drafted('nowhere-00000000'), questions } }),
       },
     },
   },

@@ -40,6 +40,8 @@ describe.runIf(isInstalled('chromium'))('the dashboard in a browser', () => {
   const press = (name: string) => page.getByRole('button', { name, exact: true }).first().click();
   const inDialog = () => page.getByRole('dialog');
   const open = (name: string) => page.getByRole('navigation').getByRole('link', { name }).click();
+  /** A page may wait for several things at once. */
+  const isLoaded = () => expect.poll(() => page.locator('.loading').count(), { timeout: 15_000 }).toBe(0);
   const heading = (name: string) => page.getByRole('heading', { level: 1, name }).waitFor();
 
   it('lets nobody in with a wrong key, and says so', async () => {
@@ -119,17 +121,68 @@ describe.runIf(isInstalled('chromium'))('the dashboard in a browser', () => {
     await press('I have copied it');
     await heading('Team tools');
     await page.getByRole('tab', { name: 'Who can call what' }).click();
-    await page.getByRole('button', { name: 'alice, add: allowed' }).waitFor();
+    const cell = (text: string) => page.getByRole('button', { name: text, exact: true });
+    await cell('alice, add: allowed').waitFor();
+    await page.getByText('As it is in force').waitFor();
     await page.getByLabel('Actions', { exact: true }).selectOption('blocklist');
     await page.getByLabel('Actions, one per line').fill('notes.add');
-    await page.getByText('Not saved yet').waitFor();
-    await press('Save and check');
-    const refused = page.getByRole('button', { name: 'alice, add: refused' });
-    await refused.click();
-    await page.getByText('alice calling add').waitFor();
-    await page.getByRole('button', { name: 'alice, echo: allowed' }).waitFor();
-    await shoot(page, 'restrictions-light');
+    // The draft is asked about while it is typed, and is in force for nobody.
+    await page.getByText('not saved yet').waitFor();
+    await cell('alice, add: would be blocked, now allowed').waitFor();
+    await cell('alice, echo: allowed').waitFor();
+    await page.getByText('would block 2 of the').waitFor();
+    await page.getByText('All 2 compared').click();
+    await page.getByRole('checkbox', { name: 'default' }).uncheck();
+    await page.getByText('would block 1 of the').waitFor();
+    await page.getByRole('columnheader', { name: 'default' }).waitFor({ state: 'detached' });
+    await page.getByRole('checkbox', { name: 'default' }).check();
+    await page.getByText('All 2 compared').click();
     const serverId = page.url().split('/').pop() ?? '';
+    const saved = async () => (await rig.manage('GET', `/api/servers/${serverId}`)).restrictions;
+    expect(await saved()).toBeNull();
+    await cell('alice, add: would be blocked, now allowed').click();
+    await page.getByText('alice calling add: Action add is not allowed').waitFor();
+    await page.getByText('By the rules in force: would run').waitFor();
+    expect(await findings(page)).toEqual([]);
+    await shoot(page, 'draft-light');
+    await page.emulateMedia({ colorScheme: 'dark' });
+    await shoot(page, 'draft-dark');
+    expect(await findings(page, ['color-contrast'])).toEqual([]);
+    await page.emulateMedia({ colorScheme: 'light' });
+    await page.setViewportSize(phone);
+    expect(await overflow(page)).toBe(0);
+    await shoot(page, 'draft-phone');
+    await page.setViewportSize(desktop);
+    await press('Discard changes');
+    await page.getByText('As it is in force').waitFor();
+    await cell('alice, add: allowed').waitFor();
+    // A line that cannot be read is told, and nothing is asked for it.
+    await page.getByLabel('Rules for single actions').fill('permit notes');
+    await page.getByText('This rule cannot be read: permit notes').waitFor();
+    await page.getByLabel('Rules for single actions').fill('allow notes: add, whoami');
+    await cell('alice, echo: would be blocked, now allowed').waitFor();
+    await page.getByLabel('Rules for single actions').fill('');
+    await page.getByLabel('Actions', { exact: true }).selectOption('blocklist');
+    await page.getByLabel('Actions, one per line').fill('notes.add');
+    await press('Save and check');
+    await page.getByText('As it is in force').waitFor();
+    await cell('alice, add: refused').click();
+    await page.getByText('alice calling add').waitFor();
+    await cell('alice, echo: allowed').waitFor();
+    await shoot(page, 'restrictions-light');
+    const rules = { actions: { mode: 'blocklist', blockedActions: ['notes.add'] } };
+    expect(await saved()).toEqual(rules);
+    // A rule may have both lists: what the mode is not about is kept.
+    const both = { mode: 'allowlist', allowedActions: ['echo'], blockedActions: ['notes.slow'] };
+    const put = (restrictions: object) => rig.manage('PUT', `/api/servers/${serverId}`, { restrictions });
+    await put({ actions: both });
+    await page.reload();
+    await page.getByRole('tab', { name: 'Who can call what' }).click();
+    await page.getByLabel('Actions, one per line').fill('echo\nslow');
+    await press('Save and check');
+    await expect.poll(saved).toEqual({ actions: { ...both, allowedActions: ['echo', 'slow'] } });
+    await cell('alice, slow: refused').waitFor();
+    await put(rules);
     const call = async (name: string) => {
       const sdk = rig.sdk(aliceKey, { server: serverId, maxRetries: 0 });
       const tried = await sdk
@@ -141,11 +194,69 @@ describe.runIf(isInstalled('chromium'))('the dashboard in a browser', () => {
     expect([await call('add'), await call('echo')]).toEqual(['FORBIDDEN', 'ran']);
   });
 
+  it('puts users into a group, whose rules bind them at once', async () => {
+    await open('Groups');
+    await press('Create group');
+    await inDialog().getByLabel('Name', { exact: true }).fill('Readers');
+    await inDialog().getByRole('button', { name: 'Create group' }).click();
+    await heading('Readers');
+    await press('Add user');
+    await inDialog().getByLabel('Username').fill('alice');
+    await inDialog().getByRole('button', { name: 'Add user' }).click();
+    await page.getByRole('row', { name: /alice/ }).waitFor();
+    await page.getByRole('tab', { name: 'Access' }).click();
+    await page.getByLabel('Rules for single actions').fill('block notes: add');
+    await press('Save access');
+    await page.getByText('Saved. It is in force now.').waitFor();
+    await shoot(page, 'group-access-light');
+    const said = await rig.manage('POST', '/api/explain', { userId: 'alice', connectorId: 'notes', action: 'add' });
+    expect([said.code, said.decidedBy.layer]).toEqual(['FORBIDDEN', 'group']);
+    await page.getByRole('tab', { name: 'Members' }).click();
+    await press('Remove');
+    await press('Remove user');
+    await page.getByText('No members yet').waitFor();
+  });
+
+  it('rotates a key with an overlap, and imports a newer document of an API', async () => {
+    await page.goto('/admin/users/alice');
+    await page
+      .getByRole('row', { name: /laptop/ })
+      .getByRole('button', { name: 'Rotate' })
+      .click();
+    await inDialog().getByLabel('The old key works for').selectOption('3600');
+    await press('Rotate key');
+    const fresh = (await page.locator('[data-secret]').textContent()) ?? '';
+    await press('I have copied it');
+    for (const key of [aliceKey, fresh]) expect((await rig.send('/api/me', { key })).status).toBe(200);
+    expect(fresh).not.toBe(aliceKey);
+    const document = (...names: string[]) => ({
+      openapi: '3.0.3',
+      info: { title: 'Shop', version: String(names.length) },
+      paths: Object.fromEntries(
+        names.map((name) => [`/${name}`, { get: { operationId: name, responses: { 200: { description: 'ok' } } } }]),
+      ),
+    });
+    const baseUrl = 'http://127.0.0.1:9/';
+    const shop = { connectorId: 'shop', kind: 'http', baseUrl, openapi: document('items') };
+    await rig.manage('POST', '/api/connectors', shop);
+    await page.goto('/admin/connectors/shop');
+    await page.getByText('Shop 1, 1 operations').waitFor();
+    await press('Import again');
+    await inDialog()
+      .getByLabel('Document (JSON or YAML)')
+      .fill(JSON.stringify(document('items', 'orders')));
+    await press('Import');
+    await page.getByText('Shop 2, 2 operations').waitFor();
+    expect((await rig.manage('GET', '/api/connectors/shop')).baseUrl).toBe(baseUrl);
+    await rig.manage('DELETE', '/api/connectors/shop');
+  });
+
   it('has no serious accessibility finding on any page, in light and dark, and fits a phone', async () => {
     const pages = [
       '',
       '/users',
       '/users/alice',
+      '/groups',
       '/servers',
       '/connectors',
       '/connectors/notes',
@@ -154,7 +265,8 @@ describe.runIf(isInstalled('chromium'))('the dashboard in a browser', () => {
       '/settings',
     ];
     const { servers } = await rig.manage('GET', '/api/servers');
-    const all = [...pages, `/servers/${servers[0].serverId}`];
+    const { groups } = await rig.manage('GET', '/api/groups');
+    const all = [...pages, `/groups/${groups[0].groupId}`, `/servers/${servers[0].serverId}`];
     const found: string[] = [];
     for (const colorScheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme });
@@ -162,12 +274,12 @@ describe.runIf(isInstalled('chromium'))('the dashboard in a browser', () => {
       for (const path of colorScheme === 'dark' && !isLong ? all.slice(0, 1) : all) {
         await page.goto(`/admin${path}`);
         await page.locator('h1').waitFor();
-        await page.locator('.loading').waitFor({ state: 'detached' });
+        await isLoaded();
         const name = path.slice(1).replace(/\/.*/, '-one') || 'overview';
         await shoot(page, `${name}-${colorScheme}`);
         // The second theme has other colours and nothing else.
         const look = async () => {
-          await page.locator('.loading').first().waitFor({ state: 'detached' });
+          await isLoaded();
           const seen = await findings(page, colorScheme === 'dark' ? ['color-contrast'] : undefined);
           found.push(...seen.map((finding) => `${colorScheme} ${path}: ${finding}`));
         };

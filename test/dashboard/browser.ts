@@ -41,6 +41,9 @@ const alwaysShot = new Set([
   'login-issuer-light',
   'try-call-light',
   'restrictions-light',
+  'draft-light',
+  'draft-dark',
+  'draft-phone',
   'overview-dark',
   'users-phone',
 ]);

@@ -15,6 +15,8 @@ export interface SignInIssuer {
   key: SigningKey;
   /** What userinfo says besides the subject. */
   more: Claims;
+  /** What it says of itself besides, or instead. */
+  metadata: Claims;
   /** Answers 503 to everything. */
   isDown: boolean;
   redeemed: number;
@@ -42,6 +44,7 @@ export async function startSignInIssuer(host = '127.0.0.1'): Promise<SignInIssue
     claims: {},
     key: published,
     more: {},
+    metadata: {},
     isDown: false,
     redeemed: 0,
     close: () => closeServer(server),
@@ -61,6 +64,7 @@ export async function startSignInIssuer(host = '127.0.0.1'): Promise<SignInIssue
           userinfo_endpoint: `${issuer}/userinfo`,
           jwks_uri: `${issuer}/keys`,
           id_token_signing_alg_values_supported: ['ES256'],
+          ...own.metadata,
         });
       case '/keys':
         return void json({ keys: [published.jwk] });

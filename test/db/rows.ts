@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { Database } from '../../packages/server/src/db/client.ts';
 import * as schema from '../../packages/server/src/db/schema.ts';
 import { masterKeys } from '../../packages/server/src/db/schema-master-keys.ts';
+import { auditEvents, calls, claims } from '../../packages/server/src/db/schema-trail.ts';
 import { accountScope, installationScope, withScope } from '../../packages/server/src/db/scope.ts';
 import { newId, newServerId } from '../../packages/server/src/ids.ts';
 
@@ -66,7 +67,7 @@ export async function addAccount(db: Database): Promise<SampleAccount> {
         wrapped: randomBytes(40),
       });
       const soon = new Date(Date.now() + 60_000);
-      await tx.insert(schema.calls).values({
+      await tx.insert(calls).values({
         id: newId('call'),
         accountId: account,
         leaseUntil: soon,
@@ -75,7 +76,7 @@ export async function addAccount(db: Database): Promise<SampleAccount> {
         lane: 'direct',
         requestId: newId('req'),
       });
-      await tx.insert(schema.claims).values({
+      await tx.insert(claims).values({
         accountId: account,
         userId,
         scope: server,
@@ -86,7 +87,7 @@ export async function addAccount(db: Database): Promise<SampleAccount> {
         expiresAt: soon,
       });
       await tx
-        .insert(schema.auditEvents)
+        .insert(auditEvents)
         .values({ id: newId('aud'), accountId: account, action: 'test.row', outcome: 'ok', userId });
     }
   });

@@ -3,7 +3,8 @@ import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Database, internalsOf, openDatabase } from '../../packages/server/src/db/client.ts';
 import { DatabaseError } from '../../packages/server/src/db/errors.ts';
-import { auditEvents, users } from '../../packages/server/src/db/schema.ts';
+import { users } from '../../packages/server/src/db/schema.ts';
+import { auditEvents } from '../../packages/server/src/db/schema-trail.ts';
 import {
   accountScope,
   installationScope,
@@ -80,6 +81,29 @@ describe.each(testDatabases())('the walls on $kind', ({ kind, open }) => {
       expect(await all(installationScope, table)).toHaveLength(0);
     },
   );
+
+  it.each(['backup', 'rotation', 'retention'])(
+    'widens no account’s scope for a statement that names the task %s',
+    async (task) => {
+      for (const scope of [accountScope(a.account), { account: a.account, user: a.users[0] }])
+        await withScope(db, scope, async (tx) => {
+          await tx.execute(`select set_config('valet.task', '${task}', true)`);
+          for (const [table] of accountTables) {
+            const rows = rowsOf(await tx.execute(`select distinct account_id from ${table}`));
+            expect([table, rows.filter(({ account_id }) => account_id !== a.account)]).toEqual([table, []]);
+          }
+        });
+    },
+  );
+
+  it('shows the installation’s scope the keys of all accounts while it rotates, and nothing else of them', async () => {
+    await withScope(db, installationScope, async (tx) => {
+      await tx.execute("select set_config('valet.task', 'rotation', true)");
+      for (const table of ['users', 'servers', 'api_keys', 'connectors', 'credentials', 'secrets', 'audit_events'])
+        expect(rowsOf(await tx.execute(`select from ${table}`))).toHaveLength(0);
+      expect(rowsOf(await tx.execute('select from data_keys')).length).toBeGreaterThan(2);
+    });
+  });
 
   it('lists accounts to the scope of the installation, and to an account itself only', async () => {
     const ids = (scope: Scope) =>

@@ -178,6 +178,11 @@ describe.runIf(isInstalled('go'))('the Helm chart', () => {
       envFrom: [{ secretRef: { name: 'valet' } }],
       resources: at(defaults, 'resources'),
     });
+    const mount = { name: 'ca', mountPath: '/etc/ca' };
+    const more = render({ extraVolumes: [{ name: 'ca', secret: { secretName: 'ca' } }], extraVolumeMounts: [mount] });
+    const withMore = at(more['Deployment'], 'spec.template.spec') as { volumes: Tree[]; containers: Tree[] };
+    expect(withMore.volumes.map((volume) => volume['name'])).toEqual(['tmp', 'data', 'ca']);
+    expect(withMore.containers[0]?.['volumeMounts']).toContainEqual(mount);
     expect(container['env']).toContainEqual({ name: 'VALET_RATE_LIMIT', value: '50' });
     for (const [probe, path] of [
       ['startupProbe', '/readyz'],
@@ -192,6 +197,7 @@ describe.runIf(isInstalled('go'))('the Helm chart', () => {
 
   it('adds an ingress and scaling when asked, and leaves the number of pods to the scaler then', () => {
     const objects = render({
+      publicUrl: 'https://mcp.example.com:8443',
       ingress: { enabled: true, className: 'nginx', annotations: { a: 'b' }, tlsSecretName: 'tls' },
       autoscaling: { enabled: true, minReplicas: 3, maxReplicas: 9, targetCPUUtilizationPercentage: 60 },
     });

@@ -1,8 +1,6 @@
 // The README is true: its code is an example that runs, its commands work as they are written, its table is the configuration.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -14,6 +12,7 @@ import { loadConfig } from '../../packages/server/src/config.ts';
 import { manifest, read, root } from '../repo/workspace.ts';
 import { openTestDatabase } from '../support/database.ts';
 import { startRig } from '../support/gateway.ts';
+import { freePort } from '../support/ports.ts';
 import { blocksOf, proseOf, tableAfter } from './markdown.ts';
 import { patternOf, runShell, tidy } from './run-blocks.ts';
 
@@ -73,10 +72,10 @@ describe('the code', () => {
 });
 
 describe('the commands', () => {
-  it('work as they are written, from an empty gateway to a call', { timeout: 90_000 }, async () => {
+  it('work as they are written, from an empty gateway to a call', { timeout: 240_000 }, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'readme-'));
     closers.push(() => rmSync(folder, { recursive: true, force: true }));
-    const [gatewayPort, upstreamPort] = [await freePort(), await freePort()];
+    const [gatewayPort, upstreamPort] = [String(await freePort()), String(await freePort())];
     const shared = { HOME: folder, PATH: `${shimOfNpm(folder)}:${process.env.PATH}` };
     const database = await openTestDatabase('pglite');
 
@@ -111,7 +110,8 @@ describe('the table of the configuration', () => {
 
   it('names every variable that is read, and no other', () => {
     const source =
-      /const variables = z\.object\(\{\n([\s\S]*?)\n\}\);/.exec(read('packages/server/src/config.ts'))?.[1] ?? '';
+      /const variables = z\.object\(\{\n([\s\S]*?)\n\}\);/.exec(read('packages/server/src/config-variables.ts'))?.[1] ??
+      '';
     const names = [...source.matchAll(/^ {2}([A-Z][A-Z_]+):/gm)].map((match) => match[1]);
     expect(names.length).toBeGreaterThan(15);
     expect(rows.map(({ name }) => name).sort()).toEqual(names.sort());
@@ -211,12 +211,4 @@ function withValues(code: string, key: string, gatewayPort: string, upstreamPort
     .replace("KEY='mcpv_adm_…'", `KEY='${key}'`)
     .replace(':8787', `:${gatewayPort}`)
     .replace(':3001', `:${upstreamPort}`);
-}
-
-async function freePort(): Promise<string> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise<void>((resolve) => probe.close(() => resolve()));
-  return String(port);
 }

@@ -26,7 +26,7 @@ export function runShell(
     execFile(
       'bash',
       ['-euo', 'pipefail', '-c', `exec 2>&1\n${script}`],
-      { env, cwd, timeout: 40_000, maxBuffer: 4e6 },
+      { env, cwd, timeout: 120_000, maxBuffer: 4e6 },
       (error, stdout) => {
         const [, ...texts] = stdout.split(`${mark}\n`);
         const failed = blocks[texts.length - 1];

@@ -1,7 +1,7 @@
 // The seals of a gateway that is killed in the middle of its work: the chain is whole, no row is missing from it, and the command says so from
 // outside, with and without the copy. Also: what the command answers to a tampered trail and to somebody who cannot be answered.
 import { execFile } from 'node:child_process';
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -35,6 +35,7 @@ describe('a gateway that is killed while it seals', () => {
         (error, out, err) => resolve({ code: error === null ? 0 : Number(error.code), out, err }),
       );
     });
+  const checkpointsCopied = (): number => (existsSync(copy) ? readFileSync(copy, 'utf8').trim().split('\n').length : 0);
   const tamper = async (script: string): Promise<void> => {
     const db = await openDatabase({ url: database.url });
     await internalsOf(db).driver.asOwner((owner) =>
@@ -56,7 +57,10 @@ describe('a gateway that is killed while it seals', () => {
       const work = (async () => {
         for (let n = 0; ; n++) if ((await post(n)) === 201) made++;
       })().catch(() => undefined);
-      await new Promise((resolve) => setTimeout(resolve, 2_300 + kill * 350));
+      // In the midst of its work, however slow the machine: once it has written users and sealed twice, at some point of its second.
+      const before = checkpointsCopied();
+      await expect.poll(() => [made > 0, checkpointsCopied() - before > 1], { timeout: 60_000 }).toEqual([true, true]);
+      await new Promise((resolve) => setTimeout(resolve, kill * 350));
       await gateway.kill();
       await work;
       expect(made).toBeGreaterThan(0);
@@ -67,7 +71,7 @@ describe('a gateway that is killed while it seals', () => {
     expect(verdict).toMatchObject({ ok: true, firstBad: null });
     // Sealed each second, not at the end only: the process never came to its end.
     expect(verdict.checkpoints).toBeGreaterThan(3);
-    expect(readFileSync(copy, 'utf8').trim().split('\n').length).toBeGreaterThan(3);
+    expect(checkpointsCopied()).toBeGreaterThan(3);
   });
 
   it('is told of by the command: whole, tampered with, or not to be checked', { timeout: 240_000 }, async () => {

@@ -121,7 +121,7 @@ describe.each(['pglite', 'postgres'] as const)('a backup of %s', (kind) => {
       expect(text.includes(secret)).toBe(false);
     expect(await command(source.url, ['db', 'backup', file])).toMatchObject({
       code: 2,
-      err: expect.stringContaining('EEXIST'),
+      err: expect.stringContaining('exists'),
     });
     expect(readFileSync(file, 'utf8')).toBe(text);
   });
@@ -166,21 +166,36 @@ it('ends what was ended after the backup, by what was alive later or altogether'
   const rig = await rigOn(source);
   const fixtures = await addFixtures(rig);
   const { alice, bob } = fixtures.home;
-  const [file, alive] = [join(folder, 'early.backup'), join(folder, 'alive')];
+  const disabled = fixtures.other.bob;
+  const [file, alive, older, foreign] = ['early.backup', 'alive', 'older', 'foreign'].map((name) =>
+    join(folder, name),
+  ) as [string, string, string, string];
   try {
+    expect(await command(source.url, ['db', 'revocations', older])).toMatchObject({ code: 0 });
+    writeFileSync(foreign, JSON.stringify({ createdAt: '2999-01-01T00:00:00.000Z', keys: [], users: [] }));
     // A gateway on PostgreSQL goes on meanwhile.
     expect(await command(source.url, ['db', 'backup', file])).toMatchObject({ code: 0 });
     await rig.manage('POST', '/keys/revoke', { key_id: bob.keyId });
+    await rig.manage('PATCH', `/users/${disabled.username}/enable`, { enabled: false }, fixtures.other.admin);
     expect(await command(source.url, ['db', 'revocations', alive])).toMatchObject({ code: 0 });
+    // What cannot know of an end must not be taken for a list of the living.
+    for (const [list, why] of [
+      [older, /older than the backup/],
+      [foreign, /was not made by/],
+    ] as const)
+      expect(await command(targets[0].url, ['db', 'restore', file, '--revocations', list])).toMatchObject({
+        code: 2,
+        err: expect.stringMatching(why),
+      });
     for (const [target, choice, statuses] of [
-      [targets[0], ['--revocations', alive], [200, 401]],
-      [targets[1], ['--revoke-keys'], [401, 401]],
+      [targets[0], ['--revocations', alive], [200, 401, 403]],
+      [targets[1], ['--revoke-keys'], [401, 401, 401]],
     ] as const) {
       expect(await command(target.url, ['db', 'restore', file, ...choice])).toMatchObject({ code: 0 });
       const restored = await rigOn(target);
-      expect([(await call(restored, alice.key, 'm')).status, (await call(restored, bob.key, 'm')).status]).toEqual(
-        statuses,
-      );
+      const answers: number[] = [];
+      for (const { key } of [alice, bob, disabled]) answers.push((await call(restored, key, 'm')).status);
+      expect(answers).toEqual(statuses);
       await restored.close();
     }
     // Into the very database that it came from, emptied: for PostgreSQL it is the same place, and yet another segment.

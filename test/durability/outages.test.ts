@@ -236,9 +236,10 @@ async function expectWell({ all, during, after }: Run): Promise<void> {
   expect(all.filter(({ ms }) => ms > 10_000)).toEqual([]);
   expect(new Set(all.filter(isHealth).map(({ status }) => status))).toEqual(new Set([200]));
   // Beside other tests the typical one, and less than any fault would add to it.
-  const [share, withinMs] = isLong ? [0.95, 100] : [0.5, 200];
+  const [share, withinMs] = isLong ? [0.95, 100] : [0.5, 280];
   expect(quantile(timesOf(during.filter(isHealth)), share)).toBeLessThan(withinMs);
-  expect(all.filter(({ kind, ms }) => kind === 'ready' && ms > 2_500)).toEqual([]);
+  // It asks the database for one second; a busy machine takes some of its own.
+  expect(all.filter(({ kind, ms }) => kind === 'ready' && ms > (isLong ? 2_500 : 5_000))).toEqual([]);
   expect(after.length).toBeGreaterThan(5);
   expect(after.filter(({ status }) => status > 201)).toEqual([]);
 
@@ -264,9 +265,9 @@ describe.each(faults)('a PostgreSQL that is $how', (fault) => {
       expect(refused.length).toBeGreaterThan(0);
       // Readiness says it while the fault lasts.
       expect(result.during.some(({ kind, status }) => kind === 'ready' && status === 503)).toBe(true);
-      // Once the breaker is open nothing waits: the last second of the fault has quick answers only.
+      // Once the breaker is open nothing waits: the last second of the fault has quick answers only. What waits does so for 700 ms or more.
       const last = result.during.filter((seen) => !isProbe(seen)).slice(-15);
-      expect(quantile(timesOf(last), 0.5)).toBeLessThan(100);
+      expect(quantile(timesOf(last), 0.5)).toBeLessThan(isLong ? 100 : 400);
     },
     faultMs(7_000) + 60_000,
   );

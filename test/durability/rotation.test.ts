@@ -259,7 +259,7 @@ describe('rotation of the master key on an embedded database', () => {
         .poll(
           async () =>
             (await sender(gateway.url, apiKey)('GET', '/api/audit?action=master_key.retired'))?.body.events.length,
-          { timeout: 30_000 },
+          { timeout: 90_000 },
         )
         .toBe(1);
       gateway.signal('SIGTERM');

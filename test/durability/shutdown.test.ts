@@ -45,7 +45,7 @@ describe.each(engines)('SIGTERM on $kind', ({ kind, open }) => {
   beforeAll(async () => {
     upstream = await startRecordingUpstream();
     database = await open();
-    const env = sharedEnvironment(database.url);
+    const env: Record<string, string> = { ...sharedEnvironment(database.url), VALET_SHUTDOWN_DELAY_MS: '2500' };
     key = env['VALET_API_KEY'] as string;
     gateway = await new ChildGateway(env).up();
     send = sender(gateway.url, key);
@@ -93,6 +93,9 @@ describe.each(engines)('SIGTERM on $kind', ({ kind, open }) => {
     while (upstream.counts().size < 3) await new Promise((resolve) => setTimeout(resolve, 20));
     const from = performance.now();
     gateway.signal('SIGTERM');
+    // For as long as it was told to it takes new connections, so that a balancer can read there that it is to go.
+    await expect.poll(async () => (await fetch(`${gateway.url}/readyz`)).status).toBe(503);
+    expect((await send('GET', '/api/me'))?.status).toBe(200);
     const answers = await Promise.all(running);
     expect(answers.map((answer) => answer?.status)).toEqual([200, 200]);
     await stream.ended;
@@ -127,9 +130,10 @@ describe('a second SIGTERM', () => {
       while (upstream.counts().size < 1) await new Promise((resolve) => setTimeout(resolve, 20));
       const from = performance.now();
       gateway.signal('SIGTERM');
-      await new Promise((resolve) => setTimeout(resolve, 300));
-      gateway.signal('SIGTERM');
+      // Two signals that arrive while a busy machine does not run the process are one.
+      const again = setInterval(() => gateway.signal('SIGTERM'), 300);
       const { code } = await gateway.exited;
+      clearInterval(again);
       expect(code).toBe(1);
       expect(performance.now() - from).toBeLessThan(6_000);
       expect(await running).toBeUndefined();

@@ -1,6 +1,7 @@
 // Boots a real gateway in front of fixture upstreams, on loopback sockets, for the suites about the MCP endpoints.
 // Must not mock anything, and must not know what a test asserts.
 import { startTestGateway, type TestGateway, type TestGatewayOptions } from '@mcp-valet/server/testing';
+import { openTestDatabase } from '../support/database.ts';
 
 export interface Upstream {
   readonly id: string;
@@ -24,9 +25,11 @@ export async function startDirectGateway(
   upstreams: readonly Upstream[],
   options: TestGatewayOptions = {},
 ): Promise<DirectGateway> {
+  // Migrated already: to do that anew for each gateway takes a busy machine most of a hook's time.
+  const { url } = await openTestDatabase('pglite');
   const gateway = await startTestGateway({
     ...options,
-    env: { HOST: '127.0.0.1', VALET_RATE_LIMIT: '100000', ...options.env },
+    env: { DATABASE_URL: url, HOST: '127.0.0.1', VALET_RATE_LIMIT: '100000', ...options.env },
   });
   await gateway.listen();
   const api = async <T>(method: string, path: string, body?: unknown): Promise<T> => {

@@ -70,10 +70,11 @@ describe('failures', () => {
   });
 
   it('a deadline is a timeout and a caller that is gone a cancellation, both of unknown outcome, and the tool hears of it', async () => {
-    let wasCancelled = 0;
+    let [hasBegun, wasCancelled] = [0, 0];
     const upstream = await startUpstream({
       extend: (server) => {
         server.registerTool('wait', { description: 'Waits' }, (ctx) => {
+          hasBegun++;
           return new Promise((resolve) => {
             ctx.mcpReq.signal.addEventListener('abort', () => {
               wasCancelled++;
@@ -85,16 +86,17 @@ describe('failures', () => {
     });
     const sdk = startCarrier();
     const ada = upstreamFor('ada', connectorAt(upstream.url));
-    expect(await failureOf(sdk.request(ada, toolCall('wait', {}, AbortSignal.timeout(200))))).toMatchObject({
-      kind: 'timeout',
-      executed: 'unknown',
-    });
-    const gone = new AbortController();
-    setTimeout(() => gone.abort(new DOMException('gone', 'AbortError')), 200);
-    expect(await failureOf(sdk.request(ada, toolCall('wait', {}, gone.signal)))).toMatchObject({
-      kind: 'cancelled',
-      executed: 'unknown',
-    });
+    for (const [name, kind] of [
+      ['TimeoutError', 'timeout'],
+      ['AbortError', 'cancelled'],
+    ] as const) {
+      const before = hasBegun;
+      const ends = new AbortController();
+      const failing = failureOf(sdk.request(ada, toolCall('wait', {}, ends.signal)));
+      await expect.poll(() => hasBegun).toBe(before + 1);
+      ends.abort(new DOMException(kind, name));
+      expect(await failing).toMatchObject({ kind, executed: 'unknown' });
+    }
     await expect.poll(() => wasCancelled).toBe(2);
   });
 
@@ -115,7 +117,7 @@ describe('failures', () => {
         startCarrier().request(upstreamFor('ada', connectorAt(upstream.url)), toolCall('test_simple_text')),
       );
       expect(failure).toMatchObject({ kind: 'broken', executed: 'unknown' });
-      expect(performance.now() - startedAt).toBeLessThan(3_000);
+      expect(performance.now() - startedAt).toBeLessThan(7_000);
     },
   );
 
@@ -139,7 +141,7 @@ describe('failures', () => {
         startCarrier().request(upstreamFor('ada', connector), toolCall('any', {}, within(700))),
       );
       expect(['broken', 'timeout']).toContain(failure.kind);
-      await expect.poll(() => hostile.open(), { timeout: 3_000 }).toBe(0);
+      await expect.poll(() => hostile.open()).toBe(0);
     },
   );
 });

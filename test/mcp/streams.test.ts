@@ -24,7 +24,7 @@ beforeAll(async () => {
         ctx.mcpReq.signal.addEventListener('abort', () => {
           if (!isDone) aborted++;
         });
-        await new Promise((resolve) => setTimeout(resolve, 600));
+        await new Promise((resolve) => setTimeout(resolve, 2_000));
         isDone = true;
         if (!ctx.mcpReq.signal.aborted) finished++;
         return { content: [{ type: 'text', text: 'done' }] };
@@ -102,10 +102,13 @@ describe.each(eras)('a %s request with a progress token', (era) => {
   });
 
   it('hears at most twenty reports in a second, strictly increasing', async () => {
+    const from = performance.now();
     const messages = messagesIn(await (await send(era, 'chatty', { progressToken: 7 })).text());
+    // A busy machine takes more than one to pass them all on.
+    const seconds = Math.ceil((performance.now() - from) / 1_000);
     const steps = messages.flatMap(({ params }) => (params === undefined ? [] : [Number(params['progress'])]));
     expect(steps.length).toBeGreaterThan(1);
-    expect(steps.length).toBeLessThanOrEqual(20);
+    expect(steps.length).toBeLessThanOrEqual(20 * seconds);
     expect(steps).toEqual([...new Set(steps)].sort((a, b) => a - b));
   });
 
@@ -114,7 +117,10 @@ describe.each(eras)('a %s request with a progress token', (era) => {
     expect(response.status).toBe(200);
     const text = await response.text();
     const [message] = text.startsWith('event:') ? messagesIn(text) : [JSON.parse(text) as Message];
-    expect(message).toMatchObject({ id: 'stream', error: { code: -32602, message: 'Unknown tool: no_such_tool' } });
+    expect(message).toMatchObject({
+      id: 'stream',
+      error: { code: -32602, message: 'Unknown tool: no_such_tool', data: { executed: 'no' } },
+    });
   });
 });
 
@@ -151,7 +157,7 @@ describe('a caller that goes away in the middle', () => {
   it('does not cancel in the 2025 era: the call runs to its end', async () => {
     [finished, aborted] = [0, 0];
     await leave('legacy');
-    await expect.poll(() => finished, { timeout: 3_000 }).toBe(1);
+    await expect.poll(() => finished).toBe(1);
     await expect.poll(lastCall).toMatchObject({ tool: 'slow', outcome: 'ok' });
     expect(aborted).toBe(0);
   });

@@ -29,11 +29,11 @@ describe('SIGUSR2', () => {
   it('raises the level to debug without a restart, and a second one ends that', async () => {
     await ask('quiet-1');
     gateway.signal('SIGUSR2');
-    await expect.poll(() => gateway.output).toContain('"level":"debug","forMs":600000,"msg":"log_level"');
+    await expect.poll(() => gateway.output).toContain('"now":"debug","forMs":600000,"msg":"log_level"');
     await ask('loud-1');
     await expect.poll(() => lines('loud-1').length).toBe(1);
     gateway.signal('SIGUSR2');
-    await expect.poll(() => gateway.output).toContain('"level":"info","msg":"log_level"');
+    await expect.poll(() => gateway.output).toContain('"now":"info","msg":"log_level"');
     await ask('quiet-2');
     // Whatever `quiet-2` wrote stands before the line of this one.
     await send('/api/nowhere', { key, headers: { 'x-request-id': 'last' } });

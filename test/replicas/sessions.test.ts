@@ -5,10 +5,10 @@ import { Client as ClientV2, StreamableHTTPClientTransport as TransportV2 } from
 import { Client as ClientV1 } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport as TransportV1 } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { sharedEnvironment } from '../durability/support/child-gateway.ts';
 import { openTestDatabase, type TestDatabase } from '../support/database.ts';
-import { type Rig, startRig } from '../support/gateway.ts';
+import type { Rig } from '../support/gateway.ts';
 import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts';
+import { startReplicas } from '../support/replicas.ts';
 
 let database: TestDatabase;
 let upstream: RecordingUpstream;
@@ -18,9 +18,7 @@ const paths: Record<string, string> = {};
 beforeAll(async () => {
   database = await openTestDatabase('postgres');
   upstream = await startRecordingUpstream();
-  const { DATABASE_URL: _, LOG_LEVEL: __, ...env } = sharedEnvironment(database.url);
-  const shared: TestDatabase = { ...database, close: async () => undefined };
-  for (let n = 0; n < 2; n++) replicas.push(await startRig({ database: shared, env }));
+  replicas = await startReplicas(database, 2);
   const one = replicas[0] as Rig;
   await one.manage('POST', '/api/connectors', { connectorId: 'demo', kind: 'mcp-http', url: upstream.url });
   for (const sessions of ['auto', 'always']) {

@@ -74,10 +74,10 @@ describe.each(storeServers)('windows in $kind', ({ kind, open }) => {
     expect(refused).toBeGreaterThan(runs);
   });
 
-  it('admit exactly the limit when two replicas ask 600 times at once', async () => {
+  it('admit exactly the limit when two replicas ask 300 times at once', async () => {
     const key = randomUUID();
     const answers = await Promise.all(
-      Array.from({ length: 600 }, (_, i) => (stores[i % 2] as WindowStore).take(key, 60_000, 100, 0)),
+      Array.from({ length: 300 }, (_, i) => (stores[i % 2] as WindowStore).take(key, 60_000, 100, 0)),
     );
     expect(answers.filter(({ current }) => current <= 100)).toHaveLength(100);
     expect((await timedPeek(key)).current).toBe(100);
@@ -88,7 +88,7 @@ describe.each(storeServers)('windows in $kind', ({ kind, open }) => {
     const admitted: { sent: number; answered: number }[] = [];
     const end = performance.now() + (isLong ? 20_000 : 3_500);
     const worker = async (store: WindowStore): Promise<void> => {
-      while (performance.now() < end) {
+      while (performance.now() < end || (admitted.length < limit * 3 && performance.now() < end + 20_000)) {
         const sent = performance.now();
         const { current } = await store.take(key, windowMs, limit, 0);
         if (current <= limit) admitted.push({ sent, answered: performance.now() });
@@ -117,10 +117,10 @@ describe.each(storeServers)('windows in $kind', ({ kind, open }) => {
 
   it('are gone from the server when they have run out, and not before', async () => {
     const [short, long] = [randomUUID(), randomUUID()];
-    await stores[0]?.take(short, 1_000, 5, 0);
     await stores[0]?.take(long, 60_000, 5, 0);
+    await stores[0]?.take(short, 2_000, 5, 0);
     expect(await isThere(short)).toBe(true);
-    await expect.poll(() => isThere(short), { timeout: 8_000, interval: 200 }).toBe(false);
+    await expect.poll(() => isThere(short), { timeout: 20_000, interval: 200 }).toBe(false);
     expect(await isThere(long)).toBe(true);
     expect((await stores[1]?.peek(long, 60_000, 5))?.current).toBe(1);
   });

@@ -140,7 +140,7 @@ function* documented(checker: ts.TypeChecker): Generator<[string, string]> {
   const data =
     /^(?:Mcp|Hosted|OpenAI|Anthropic|Adapter|Agent|Tool(?:Info|Call|Schema|Annot|Registry)|ContentBlock|Token|Minted|Created|ErrorFields|ConnectionFields)/;
   const rows =
-    /^(?:Server|User|ApiKey|Connector|Action|Credential|SecretInfo|CallRecord|AuditEvent|Account|Me|GatewayStatus|SafeResult)$/;
+    /^(?:Server|User|ApiKey|Connector|Action|Credential|SecretInfo|CallRecord|AuditEvent|Account|Me|GatewayStatus|Explanation|Restrictions|SafeResult)$/;
   for (const exported of checker.getExportsOfModule(module)) {
     const symbol = exported.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(exported) : exported;
     yield [exported.name, textOf(symbol.getDocumentationComment(checker))];

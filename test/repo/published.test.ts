@@ -221,6 +221,33 @@ describe('the client', () => {
     expect(evaluate(code, 'module')).toEqual([missing, missing, missing, lost]);
   });
 
+  it('takes pages of proxies for what their status says, and lets no hanging fetch end the process before its timeout', () => {
+    const statuses = [400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503, 504];
+    const code = `const { MCPClient, OutcomeUnknownError } = await import('@mcp-valet/client');
+      const common = { baseUrl: 'http://127.0.0.1:8', apiKey: 'k', logLevel: 'off', maxRetries: 0 };
+      const told = [];
+      for (const status of ${JSON.stringify(statuses)}) {
+        const headers = { 'content-type': 'text/html' };
+        const client = new MCPClient({ ...common, fetch: async () => new Response('<html>no</html>', { status, headers }) });
+        const both = [client.users.list(), client.forUser('a').execute('t')].map((call) => call.then(String, (e) => e.name + ' ' + e.status + ' ' + e.executed));
+        told.push(...(await Promise.all(both)));
+      }
+      const hanging = new MCPClient({ ...common, fetch: () => new Promise(() => {}), timeout: 50 });
+      told.push(await hanging.users.list().then(String, (e) => e.name));
+      console.log(JSON.stringify(told));`;
+    const told = evaluate(code, 'module') as string[];
+    const names = ['BadRequest', 'Authentication', 'Permission', 'NotFound', 'Conflict', 'PayloadTooLarge'];
+    const refused = [...names, 'Unprocessable', 'RateLimit'].flatMap((name, at) => {
+      const of = `${name}Error ${statuses[at]}`;
+      return [`${of} no`, of.includes('409') ? 'OutcomeUnknownError 409 unknown' : `${of} no`];
+    });
+    const failed = ['Server', 'Upstream', 'Unavailable', 'Server'].flatMap((name, at) => {
+      const status = statuses[at + 8];
+      return [`${name}Error ${status} no`, `OutcomeUnknownError ${status} unknown`];
+    });
+    expect(told).toEqual([...refused, ...failed, 'TimeoutError']);
+  });
+
   it('is at most 40 kB minified and compressed, its types at most 120 kB', async () => {
     const outDir = join(work, 'minified');
     await build({

@@ -84,7 +84,7 @@ describe.each(testDatabases())('accounts on $kind', ({ open }) => {
     await rig.manage('PATCH', `/api/accounts/${off.accountId}`, { enabled: false });
     for (const use of uses(off)) expect((await use()).status).toBe(401);
     for (const use of uses(on)) expect((await use()).status).toBe(200);
-    await expect.poll(() => [streams[0]?.isOpen(), session.isOpen()], { timeout: 5_000 }).toEqual([false, false]);
+    await expect.poll(() => [streams[0]?.isOpen(), session.isOpen()], { timeout: 15_000 }).toEqual([false, false]);
     expect(streams[1]?.isOpen()).toBe(true);
     streams[1]?.stop();
     await rig.manage('PATCH', `/api/accounts/${off.accountId}`, { enabled: true });

@@ -53,8 +53,9 @@ describe.each(['pglite', 'postgres'] as const)('sealing on %s', (kind) => {
   it('bounds a checkpoint and goes on with the next', async () => {
     const before = (await trail.verify()).checkpoints;
     for (let n = 0; n < 30; n++) await writeEvent(trail.db, n);
-    const small = createSealer({ db: trail.db, keyring: trail.keyring, log: silent, rowsPerCheckpoint: 7 });
+    // Before there is a sealer: it looks by itself too, and would cover what is settled by then.
     await trail.settled();
+    const small = createSealer({ db: trail.db, keyring: trail.keyring, log: silent, rowsPerCheckpoint: 7 });
     await small.sealNow();
     await small.close();
     const rows = await trail.superuser(`select count from checkpoints where id > ${before} order by id`);
@@ -111,11 +112,14 @@ describe.each(['pglite', 'postgres'] as const)('sealing on %s', (kind) => {
     // Calls that straddle the floor: their intents below, their outcomes above.
     const end = await writeCalls(trail.db, 5);
     await trail.seal();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    // The floor is here, between the two seals, however long the second has to wait for other transactions of the cluster.
+    const floorAt = Date.now();
     await new Promise((resolve) => setTimeout(resolve, 600));
     await end();
     await trail.seal();
-    const days = 400 / 86_400_000;
     await trail.settled();
+    const days = (Date.now() - floorAt) / 86_400_000;
     const young = createRetention({ db: trail.db, keyring: trail.keyring, log: silent, days });
     expect(await young.prune()).toBeGreaterThan(10);
     await young.close();
@@ -183,6 +187,8 @@ it('misses no row and seals none twice while eight writers and two sealers work'
   await Promise.all(writers);
   isWriting = false;
   await Promise.all(sealing);
+  await trail.settled();
+  for (const sealer of sealers) await sealer.sealNow();
   for (const sealer of sealers) await sealer.close();
   await trail.seal();
   const [counted] = await trail.superuser(`select ${all} as n`);

@@ -56,7 +56,7 @@ describe.each(testDatabases())('delegated tokens on $kind', ({ open }) => {
     });
     expect(made.token).toMatch(/^mcpv_usr_/);
     const lifeMs = new Date(made.expiresAt).getTime() - new Date(made.createdAt).getTime();
-    expect(Math.abs(lifeMs - 900_000)).toBeLessThan(1_000);
+    expect(Math.abs(lifeMs - 900_000)).toBeLessThan(30_000);
     for (const answer of [
       await call(made.token),
       await onServer(made.token),

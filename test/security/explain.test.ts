@@ -240,6 +240,65 @@ describe('explain', () => {
     }
   });
 
+  it('asks by a draft of the server’s rules, which opens nothing that other rules close', async () => {
+    const blocked = await person({ permissions: [{ connector: 'demo', mode: 'block', actions: ['who*'] }] });
+    const { username } = await person();
+    const { serverId } = await rig.manage('POST', '/api/servers', {
+      name: 'drafted',
+      connectors: ['demo'],
+      restrictions: { actions: { mode: 'allowlist', allowedActions: ['echo'] } },
+    });
+    const open = { restrictions: null };
+    const everything = { permissions: [{ connector: 'demo', mode: 'allow', actions: ['*'] }] };
+    expect(await ask({ userId: username, serverId })).toMatchObject({ code: 'FORBIDDEN', isDraft: false });
+    expect(await ask({ userId: username, serverId, draft: open })).toMatchObject({ outcome: 'execute', isDraft: true });
+    const refusals: [string, Json, Json][] = [
+      ['the user’s own rules', { userId: blocked.username }, { decidedBy: { layer: 'user' } }],
+      ['a connector that the server was not given', { connectorId: 'team' }, { decidedBy: { layer: 'connector' } }],
+      ['a user of another account', { userId: stage.other.alice.userId }, { code: 'USER_NOT_FOUND', userId: null }],
+      ['a connector of nobody', { connectorId: 'nowhere' }, { message: 'Connector not found' }],
+    ];
+    for (const [what, question, answer] of refusals)
+      for (const draft of [open, { restrictions: everything }]) {
+        const said = await ask({ userId: username, serverId, ...question, draft });
+        expect([what, said]).toMatchObject([what, { outcome: 'refuse', ...answer }]);
+      }
+  });
+
+  it('takes a draft that could be saved, by whoever may save it, and no other', async () => {
+    const { serverId } = stage.home.server;
+    const body = { serverId, connectorId: 'demo', action: 'whoami' };
+    const mode = { users: { mode: 'sometimes' } };
+    const saving = await rig.send(`/api/servers/${serverId}`, {
+      method: 'PUT',
+      key: rig.admin,
+      body: { restrictions: mode },
+    });
+    expect(saving.status).toBe(400);
+    for (const path of ['/api/explain', '/api/explain/many']) {
+      const many = { serverId, questions: [{ connectorId: 'demo', action: 'whoami' }] };
+      const question = path === '/api/explain' ? body : many;
+      const send = (draft: Json, key = rig.admin) => rig.send(path, { key, body: { ...question, draft } });
+      const invalid = await send({ restrictions: mode });
+      expect([invalid.status, invalid.body.error.details.issues[0].path]).toEqual([
+        400,
+        `draft.${saving.body.error.details.issues[0].path}`,
+      ]);
+      const keyOf = async (narrowing: Json): Promise<string> => {
+        const made = { key_name: `n${++count}`, kind: 'enterprise', ...narrowing };
+        return (await rig.manage('POST', `/users/${(await person()).username}/keys`, made)).api_key;
+      };
+      const draft = { restrictions: null };
+      const reader = await send(draft, await keyOf({ scopes: ['policy:read', 'servers:read'] }));
+      expect(reader.body.error).toMatchObject({
+        code: 'INSUFFICIENT_SCOPE',
+        details: { requiredScopes: ['servers:write'] },
+      });
+      expect((await send(draft, await keyOf({ scopes: ['policy:read', 'servers:write'] }))).status).toBe(200);
+      expect((await send(draft, await keyOf({ allowed_users: ['alice'] }))).status).toBe(403);
+    }
+  });
+
   it('is for whoever manages the account: a user’s own key asks nothing', async () => {
     const body = { connectorId: 'demo', action: 'whoami' };
     expect((await rig.send('/api/explain', { key: stage.home.alice.key, body })).status).toBe(403);

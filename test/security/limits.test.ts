@@ -219,7 +219,7 @@ describe('a daily quota', () => {
       await first.manage('POST', '/api/limits', { max: 37, window: 'day', shared: true });
       // The other one has the limit within its cache's life.
       await expect
-        .poll(async () => (await direct(second, world.home.bob.key)).headers.get('ratelimit'), { timeout: 6_000 })
+        .poll(async () => (await direct(second, world.home.bob.key)).headers.get('ratelimit'), { timeout: 20_000 })
         .toMatch(/^"lim_/);
       const spent = await first.sql<{ used: number }>(world.home.accountId, 'select used from quota_counters');
       const keys = [world.home.alice.key, world.home.bob.key];

@@ -109,11 +109,15 @@ describe('off-boarding and a provider on a bad day', () => {
       const { credentialId, key } = await stage.deposit('alice', { expiresIn: 3600 });
       stage.provider.mood = mood;
       const started = performance.now();
-      const pending = offboard(stage.rig, 'alice');
-      // Long before the provider has answered.
-      expect(await until(async () => (await stage.rig.send('/api/me', { key })).status === 401, 1_500)).toBe(true);
+      let isPending = true;
+      const pending = offboard(stage.rig, 'alice').finally(() => {
+        isPending = false;
+      });
+      expect(await until(async () => (await stage.rig.send('/api/me', { key })).status === 401, 4_500)).toBe(true);
+      // Long before the provider has answered, where it takes its time.
+      expect(isPending || mood !== 'hang').toBe(true);
       const receipt = await pending;
-      expect(performance.now() - started).toBeLessThan(9_000);
+      expect(performance.now() - started).toBeLessThan(15_000);
       expect(receipt.grants).toEqual([{ credentialId, connectorId: 'mail', outcome: 'failed' }]);
       const told = await stage.rig.manage('GET', '/api/audit?action=user.offboard_grants');
       expect(told.events[0]).toMatchObject({
@@ -250,12 +254,13 @@ describe.each([
         const call = (serverName: string, methodName: string, args: object) =>
           rig.send('/mcp/tool/call', { key, body: { serverName, methodName, args } });
         expect((await call('local', 'whoami', { n: 1 })).status).toBe(200);
-        let isRunning = true;
-        const slow = call('far', 'slow', { ms: 8_000 }).finally(() => {
-          isRunning = false;
-        });
         const listen = await openListen(url, key);
         const session = await openSession(url, key);
+        let isRunning = true;
+        // Long enough for the other's end to be seen on a busy machine.
+        const slow = call('far', 'slow', { ms: 12_000 }).finally(() => {
+          isRunning = false;
+        });
         return { key, slow, isRunning: () => isRunning, listen, session };
       }),
     );

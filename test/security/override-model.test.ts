@@ -9,7 +9,7 @@ import { identifyRequest, unauthorized } from '../../packages/server/src/identit
 import { mayUse } from '../../packages/server/src/identity/principal.ts';
 import { runCall, type Step } from '../../packages/server/src/mcp/call.ts';
 import { resolveCaller } from '../../packages/server/src/mcp/caller.ts';
-import { findServer } from '../../packages/server/src/mcp/endpoint.ts';
+import { findServer } from '../../packages/server/src/mcp/find-server.ts';
 import type { CallRequest } from '../../packages/server/src/mcp/request.ts';
 import { Refusal } from '../../packages/server/src/refusal.ts';
 import { writtenRows } from './support/override-rows.ts';

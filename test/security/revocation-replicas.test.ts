@@ -3,10 +3,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { sharedEnvironment } from '../durability/support/child-gateway.ts';
 import { openTestDatabase, superuserUrl, type TestDatabase } from '../support/database.ts';
-import { type Answer, demoConnector, type Json, type Rig, startRig } from '../support/gateway.ts';
+import { type Answer, demoConnector, type Json, type Rig } from '../support/gateway.ts';
 import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts';
+import { startReplicas } from '../support/replicas.ts';
 import { type OpenStream, openListen, openSession } from './support/open-streams.ts';
 
 let database: TestDatabase;
@@ -22,9 +22,7 @@ const manage = (method: string, path: string, body?: unknown, at = 0): Promise<J
 beforeAll(async () => {
   database = await openTestDatabase('postgres');
   upstream = await startRecordingUpstream();
-  const { DATABASE_URL: _, LOG_LEVEL: __, ...env } = sharedEnvironment(database.url);
-  const shared: TestDatabase = { ...database, close: async () => undefined };
-  for (let n = 0; n < 3; n++) replicas.push(await startRig({ database: shared, env }));
+  replicas = await startReplicas(database, 3);
   await manage('POST', '/api/connectors', { ...demoConnector(upstream.url), secretNames: [], inject: null });
   const { serverId } = await manage('POST', '/api/servers', { name: 'all', mode: 'direct', sessions: 'always' });
   serverUrls = replicas.map(({ url }) => `${url}/mcp/${serverId}`);

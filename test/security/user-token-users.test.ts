@@ -218,7 +218,7 @@ describe('an end', () => {
     await stage.map(foreign.issuerId, 's', 'alice', theirs.admin);
     expect(await opens()).toBe(200);
     await rig.asOwner(`update accounts set enabled = false where id = '${theirs.accountId}'`);
-    await expect.poll(opens, { timeout: 7_000 }).toBe(401);
+    await expect.poll(opens, { timeout: 15_000 }).toBe(401);
     await close();
   });
 });

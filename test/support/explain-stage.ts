@@ -43,6 +43,8 @@ export interface ExplainStage {
   rig: Rig;
   servers: readonly string[];
   change(): Promise<void>;
+  /** Rules that a server could be given. */
+  restrictions(): Json;
   caller(): Caller;
   target(): { connectorId: string; action: string; arguments: Json; credentialId?: string };
   close(): Promise<void>;
@@ -108,6 +110,14 @@ export async function startExplainStage(chance: Chance): Promise<ExplainStage> {
           blocked: chance.is(0.2) ? chance.some(connectors, 1) : [],
           permissions: chance.is(0.5) ? permissions() : [],
         };
+  const restrictions = () =>
+    chance.is(0.5)
+      ? {}
+      : {
+          ...(chance.is(0.4) && { users: { mode: 'blocklist', blockedIds: chance.some(usernames, 2) } }),
+          ...(chance.is(0.5) && { permissions: permissions() }),
+          ...(chance.is(0.3) && { actions: { mode: 'blocklist', blockedActions: chance.some(allActions, 2) } }),
+        };
   const requires = (isServer: boolean) =>
     chance.is(0.5)
       ? null
@@ -130,16 +140,7 @@ export async function startExplainStage(chance: Chance): Promise<ExplainStage> {
         method: 'DELETE',
         key: rig.admin,
       }),
-    () =>
-      manage('PUT', `/api/servers/${chance.pick(servers)}`, {
-        restrictions: chance.is(0.5)
-          ? {}
-          : {
-              ...(chance.is(0.4) && { users: { mode: 'blocklist', blockedIds: chance.some(usernames, 2) } }),
-              ...(chance.is(0.5) && { permissions: permissions() }),
-              ...(chance.is(0.3) && { actions: { mode: 'blocklist', blockedActions: chance.some(allActions, 2) } }),
-            },
-      }),
+    () => manage('PUT', `/api/servers/${chance.pick(servers)}`, { restrictions: restrictions() }),
     () => manage('PUT', `/api/servers/${chance.pick(servers)}`, { requires: requires(true) }),
     () => manage('PUT', `/api/connectors/${chance.pick(connectors)}`, { requires: requires(false) }),
     () => manage('PUT', `/api/connectors/shop`, { enabled: chance.is(0.8) }),
@@ -256,6 +257,7 @@ export async function startExplainStage(chance: Chance): Promise<ExplainStage> {
     change: async () => {
       await chance.pick(changes)();
     },
+    restrictions,
     caller,
     target() {
       const connectorId = chance.is(0.04) ? 'nowhere' : chance.pick(connectors);

@@ -2,6 +2,7 @@
 // does, or be slow. Understands nothing of what passes. Loopback only.
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { freePort } from './ports.ts';
 
 export type Fault =
   | { kind: 'none' }
@@ -24,6 +25,7 @@ export class TcpProxy {
 
   static async before(target: URL): Promise<TcpProxy> {
     const proxy = new TcpProxy(target);
+    proxy.#port = await freePort();
     await proxy.#listen();
     return proxy;
   }
@@ -83,7 +85,6 @@ export class TcpProxy {
     const server = createServer((client) => this.#pass(client));
     server.listen(this.#port, '127.0.0.1');
     await once(server, 'listening');
-    this.#port = (server.address() as { port: number }).port;
     this.#server = server;
   }
 

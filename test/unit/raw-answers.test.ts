@@ -163,9 +163,14 @@ describe('an end before the answer', () => {
   it('is a timeout or a cancellation, unknown once bytes have left', async () => {
     const controller = new AbortController();
     const cancelled = raw.request(upstreamOf(upstream.url), callOf('slow', { ms: 5_000 }, controller.signal), modern);
-    setTimeout(() => controller.abort(), 50);
+    await expect.poll(() => upstream.methods().get('tools/call')).toBe(1);
+    controller.abort();
     expect(await failureOf(cancelled)).toMatchObject({ kind: 'cancelled', executed: 'unknown' });
-    const late = raw.request(upstreamOf(upstream.url), callOf('slow', { ms: 5_000 }, AbortSignal.timeout(50)), modern);
+    const late = raw.request(
+      upstreamOf(upstream.url),
+      callOf('slow', { ms: 5_000 }, AbortSignal.timeout(1_000)),
+      modern,
+    );
     expect(await failureOf(late)).toMatchObject({ kind: 'timeout', executed: 'unknown' });
     await expect.poll(() => upstream.aborted()).toBe(2);
   });

@@ -128,7 +128,7 @@ describe('a request', () => {
       kind: 'timeout',
       executed: 'no',
     });
-    expect(performance.now() - startedAt).toBeLessThan(2_000);
+    expect(performance.now() - startedAt).toBeLessThan(4_000);
   });
 
   it('certainly did not run when the probe failed, and the next one probes again', async () => {
@@ -250,7 +250,7 @@ describe('the state of an upstream', () => {
     await failureOf(upstreams.request(target, callOf('fail', { code: -32_602 })));
     const controller = new AbortController();
     const slow = upstreams.request(target, callOf('slow', { ms: 5_000 }, controller.signal));
-    setTimeout(() => controller.abort(), 50);
+    setTimeout(() => controller.abort(), 500);
     expect((await failureOf(slow)).kind).toBe('cancelled');
     expect(upstreams.state(target.key).status).toBe('connected');
   });

@@ -51,20 +51,21 @@ describe('beside a dead and a silent upstream', () => {
 
   it('a list is answered within its deadline and names who is missing', async () => {
     const { ms, value } = await elapsed(list());
-    expect(ms).toBeLessThan(6_000);
+    expect(ms).toBeLessThan(12_000);
     const names = value.body.result.tools.map((tool: { name: string }) => tool.name);
     expect(names).toContain('good__echo');
     expect(value.body.result._meta['mcp-valet/unavailable']).toEqual(expect.arrayContaining(['dead', 'silent']));
   });
 
   it('calls of the good one run while a list waits for the others', async () => {
-    const waiting = list();
+    let isListOver = false;
+    const waiting = list().finally(() => {
+      isListOver = true;
+    });
     const results = await Promise.all(Array.from({ length: 5 }, () => elapsed(call('good__echo'))));
-    for (const { ms, value } of results) {
-      expect(value.body.result.content[0].text).toContain('hi');
-      // Far below the 3 s that the silent one makes a list wait.
-      expect(ms).toBeLessThan(2_500);
-    }
+    // The silent one makes a list wait 3 s.
+    expect(isListOver).toBe(false);
+    for (const { value } of results) expect(value.body.result.content[0].text).toContain('hi');
     await waiting;
   });
 
@@ -97,7 +98,7 @@ describe('beside a dead and a silent upstream', () => {
     isGoodOpen = false;
     await rig.manage('POST', '/api/connectors/good/refresh');
     const { ms, value } = await elapsed(list());
-    expect(ms).toBeLessThan(6_000);
+    expect(ms).toBeLessThan(12_000);
     expect(value.body.result.tools.map((tool: { name: string }) => tool.name)).toContain('good__echo');
   });
 

@@ -168,7 +168,7 @@ describe('a failure', () => {
 
   it('by silence is a timeout', async () => {
     answer = () => undefined;
-    expect(await failureOf(call('open', {}, {}, AbortSignal.timeout(100)))).toMatchObject({
+    expect(await failureOf(call('open', {}, {}, AbortSignal.timeout(1_000)))).toMatchObject({
       kind: 'timeout',
       executed: 'unknown',
     });

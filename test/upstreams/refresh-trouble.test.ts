@@ -85,7 +85,7 @@ describe('a provider that cannot renew now', () => {
 
     expect(isGood(await callEcho(rig, alice, key))).toBe(true);
 
-    expect(performance.now() - started).toBeLessThan(8_000);
+    expect(performance.now() - started).toBeLessThan(15_000);
     expect(seen()).toHaveLength(1);
   });
 

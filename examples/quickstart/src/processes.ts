@@ -60,7 +60,8 @@ export async function startGateway(directory: string, env: Record<string, string
     env: {
       PATH: process.env['PATH'],
       DATABASE_URL: `pglite:${join(directory, 'data')}`,
-      PORT: String(await freePort()),
+      // Of the system's choice: the line that is waited for below says which.
+      PORT: '0',
       LOG_LEVEL: 'warn',
       // The upstreams of the story live on this machine; a gateway reaches no private address unless told to.
       VALET_ALLOWED_UPSTREAM_CIDRS: '127.0.0.0/8,::1/128',

@@ -6,9 +6,9 @@ export interface ConnectParams {
   /** Id of the connector. */
   connector: string;
   /** Where the browser returns to; one of the account's `redirectUris`. */
-  redirectUri?: string;
+  redirectUri?: string | undefined;
   /** Sign in again with this credential, to renew or widen what was granted. Default: one that waits for it, else a new one. */
-  credentialId?: string;
+  credentialId?: string | undefined;
 }
 
 /** A sign-in that a user has to finish in a browser. */

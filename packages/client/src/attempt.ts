@@ -57,9 +57,8 @@ export async function attempt(request: AttemptRequest): Promise<Answer> {
     clearTimeout(timer);
     const left = deadlineAt - performance.now();
     const kind = left <= timeoutMs ? 'deadline' : 'attempt';
+    // Not unref'ed: a `fetch` or token function that hangs may hold nothing open, and its caller waits for the timeout.
     timer = setTimeout(() => end(timeout(kind)), Math.max(0, Math.min(left, timeoutMs)));
-    // The socket keeps the process alive, the timer must not.
-    (timer as { unref?: () => void }).unref?.();
   };
   const timeout = (kind: 'attempt' | 'deadline') =>
     new TimeoutError({
@@ -126,7 +125,8 @@ async function readAnswer(response: Response, request: AttemptRequest, onProgres
   // Browsers hide a redirect as an opaque answer with status 0.
   if (response.type === 'opaqueredirect' || (status >= 300 && status < 400)) {
     await response.body?.cancel();
-    throw new RedirectError({ ...about(context), message: 'The server answered with a redirect', status });
+    const hint = 'Redirects are not followed: use the address that this one leads to';
+    throw new RedirectError({ ...about(context), message: 'The server answered with a redirect', status, hint });
   }
   const isStream = response.ok && /^text\/event-stream\b/i.test(headers.get('content-type') ?? '');
   const parser = isStream && request.onEvent ? new SseParser() : undefined;

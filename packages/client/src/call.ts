@@ -38,41 +38,37 @@ export interface Page<T> extends AsyncIterable<T> {
 export interface List<T> extends Call<Page<T>>, AsyncIterable<T> {}
 
 class CallPromise<T> extends Promise<T> implements Call<T> {
-  /** `then` makes ordinary promises: only the first one is a request. */
-  static override get [Symbol.species](): PromiseConstructor {
-    return Promise;
-  }
-
   readonly #outcome: Promise<Settled<T>>;
 
   constructor(run: () => Promise<Settled<T>>) {
     const outcome = settle(run);
-    super((resolve, reject) => {
-      outcome.then((end) => (end.ok ? resolve(end.data) : reject(end.error)), reject);
-    });
+    super((resolve, reject) => void valueFrom(outcome).then(resolve, reject));
     this.#outcome = outcome;
   }
 
   async withMeta(): Promise<{ data: T; meta: Meta }> {
-    const { data, meta } = succeeded(await this.#handled());
+    await this.#over();
+    const { data, meta } = succeeded(await this.#outcome);
     return { data, meta };
   }
 
   async raw(): Promise<Response> {
-    const end = await this.#handled();
+    await this.#over();
+    const end = await this.#outcome;
     return rebuild(end.answer ?? succeeded(end).answer);
   }
 
   async safe(): Promise<SafeResult<T>> {
-    const end = await this.#handled();
+    await this.#over();
+    const end = await this.#outcome;
     if (end.ok) return { ok: true, data: end.data, meta: end.meta };
     return { ok: false, error: end.error instanceof ValetError ? end.error : unexpected(end.error) };
   }
 
   /** Whoever asks for another view has taken responsibility: the promise itself must not be reported as unhandled. */
-  #handled(): Promise<Settled<T>> {
-    this.then(undefined, () => undefined);
-    return this.#outcome;
+  #over(): Promise<unknown> {
+    const over = () => undefined;
+    return this.then(over, over);
   }
 }
 
@@ -82,8 +78,30 @@ class ListPromise<T> extends CallPromise<Page<T>> implements List<T> {
   }
 }
 
+// `await` takes a promise whose constructor is Promise as it is, and wraps every other, where engines lose the line that awaits. And what `then`
+// makes is an ordinary promise: only the first one is a request.
+for (const { prototype } of [CallPromise, ListPromise]) Reflect.deleteProperty(prototype, 'constructor');
+
 export const startCall = <T>(run: () => Promise<Settled<T>>): Call<T> => new CallPromise(run);
 export const startList = <T>(run: () => Promise<Settled<Page<T>>>): List<T> => new ListPromise(run);
+
+async function valueFrom<T>(outcome: Promise<Settled<T>>): Promise<T> {
+  const end = await outcome;
+  if (end.ok) return end.data;
+  if (end.error instanceof ValetError) addCaller(end.error, valueFrom);
+  throw end.error;
+}
+
+/** Errors are made deep inside, some by a timer, or before anybody waits: the lines of whoever awaits come last, if the engine can tell. */
+function addCaller(error: ValetError, below: unknown): void {
+  const { captureStackTrace } = Error as { captureStackTrace?: (target: object, below: unknown) => void };
+  const here: { stack?: unknown } = {};
+  captureStackTrace?.(here, below);
+  const { stack } = error;
+  if (typeof here.stack !== 'string' || typeof stack !== 'string') return;
+  const lines = here.stack.split('\n').filter((line) => /^\s+at /.test(line) && !stack.includes(line));
+  if (lines.length > 0) error.stack = [stack, ...lines].join('\n');
+}
 
 /** Failures before the first request, such as a wrong argument, are outcomes too. */
 async function settle<T>(run: () => Promise<Settled<T>>): Promise<Settled<T>> {

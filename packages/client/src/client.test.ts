@@ -1,5 +1,6 @@
 // Making a client: which options are taken, which are refused, what is shared. And the errors as classes.
 import { readFileSync } from 'node:fs';
+import { inspect } from 'node:util';
 import { describe, expect, it, vi } from 'vitest';
 import * as sdk from './index.ts';
 import { ConfigError, MCPClient, NotFoundError, RateLimitError, ValetError } from './index.ts';
@@ -42,6 +43,8 @@ describe('options', () => {
     [{ ...base, headers: { 'X-Alloy-UserId': 'bob' } }],
     [{ ...base, headers: { 'a b': 'x' } }],
     [{ ...base, headers: { a: 'x\r\ny: z' } }],
+    [{ ...base, baseURL: 'https://other.example.com' }],
+    [{ ...base, rateLimit: JSON.parse('{"maxWait":5}') as object }],
   ])('that contradict or break something are refused: %j', (options) => {
     expect(() => new MCPClient(options)).toThrow(ConfigError);
   });
@@ -62,6 +65,19 @@ describe('options', () => {
       );
     }
     expect(server.seen).toHaveLength(0);
+  });
+
+  it('of a call that do not exist are refused, and undefined is left out', async () => {
+    const server = await standIn((s, r) => rpcResult(s, r, textResult('x')));
+    const client = new MCPClient({ ...base, baseUrl: server.url, timeout: undefined, rateLimit: { mode: undefined } });
+    for (const options of [{ idempotency_key: 'job-1' }, { timeoutMs: 5 }])
+      await expect(client.executeForUser('a', 't', {}, options as object)).rejects.toThrow(
+        /There is no option (idem|timeoutMs)/,
+      );
+    expect(server.seen).toHaveLength(0);
+    const view = client.forUser('a', { idempotencyKey: 'of-the-view' });
+    await view.execute('t', {}, { idempotencyKey: undefined });
+    expect(server.seen[0]?.headers['idempotency-key']).toBe('of-the-view');
   });
 
   it('add and remove headers', async () => {
@@ -135,6 +151,63 @@ describe('errors', () => {
     expect(new Mine({ message: 'x' }) instanceof NotFoundError).toBe(true);
     expect(new Mine({ message: 'x' }) instanceof Mine).toBe(true);
     expect(new NotFoundError({ message: 'x' }) instanceof Mine).toBe(false);
+  });
+
+  it('name the line that awaits, whichever view it awaits and wherever they were made', async () => {
+    const server = await standIn((s, r) => (s.path === '/mcp' ? undefined : void r.writeHead(404).end('<html>')));
+    const client = new MCPClient({ ...base, baseUrl: server.url, maxRetries: 0, timeout: 50 });
+    const lineOfMine = async (run: () => Promise<unknown>) => void (await run());
+    const signal = () => AbortSignal.timeout(20);
+    const ways: (() => Promise<unknown>)[] = [
+      () => client.users.get('a'),
+      () => client.users.get(''),
+      () => client.users.get('a').withMeta(),
+      () => client.executeForUser('a', 't'),
+      () => client.executeForUser('a', 't', {}, { signal: signal() }),
+      () => client.users.list({}, { signal: AbortSignal.abort() }),
+      () => Promise.all([client.users.get('a'), client.me().safe()]),
+      async () => {
+        for await (const user of client.users.list()) expect.fail(user.username);
+      },
+      async () => {
+        const end = await client.users.get('a').safe();
+        if (!end.ok) throw end.error;
+      },
+    ];
+    for (const run of ways) {
+      const error = await lineOfMine(run).then(
+        () => expect.fail('no error'),
+        (thrown: unknown) => thrown,
+      );
+      const { stack = '' } = error as Error;
+      expect(stack, String(run)).toMatch(/at (?:async )?lineOfMine .*client\.test\.ts/);
+      expect(stack.match(/lineOfMine/g)).toHaveLength(1);
+    }
+  });
+
+  it('print every fact that a log needs, such as the key of a call whose outcome is unknown', async () => {
+    const server = await standIn((_, r) => void r.writeHead(502, { 'content-type': 'text/html' }).end('<html>'));
+    const client = new MCPClient({ ...base, baseUrl: server.url, maxRetries: 0 });
+    const error = await client.executeForUser('a', 't', {}, { idempotencyKey: 'job-7' }).catch((e: unknown) => e);
+    expect(JSON.parse(JSON.stringify(error))).toMatchObject({
+      idempotencyKey: 'job-7',
+      state: 'no_answer',
+      status: 502,
+    });
+    expect(inspect(error)).toMatch(/HTML page.*idempotencyKey: 'job-7'/s);
+  });
+
+  it('of a port that fetch refuses say that nothing was sent', async () => {
+    const client = new MCPClient({ ...base, baseUrl: 'http://127.0.0.1:1', maxRetries: 0 });
+    await expect(client.executeForUser('a', 't')).rejects.toMatchObject({ name: 'ConnectionError', executed: 'no' });
+  });
+
+  it('of an answer that is nested too deeply to be read are ValetErrors', async () => {
+    const deep = `{"users":${'['.repeat(50_000)}${']'.repeat(50_000)}}`;
+    const server = await standIn((_, r) => void r.writeHead(200, { 'content-type': 'application/json' }).end(deep));
+    const client = new MCPClient({ ...base, baseUrl: server.url, maxRetries: 0 });
+    await expect(client.users.list()).rejects.toMatchObject({ code: 'UNREADABLE_ANSWER', executed: 'no' });
+    await expect(client.users.create({ username: 'a' })).rejects.toMatchObject({ name: 'OutcomeUnknownError' });
   });
 
   it('have their own name each, also after minification, and a bounded message', () => {

@@ -30,7 +30,7 @@ export interface RawOptions extends CallOptions {
   /** Sent as JSON. */
   body?: unknown;
   /** This POST or PATCH may run twice without harm, so it may be sent again. Default false. */
-  repeatable?: boolean;
+  repeatable?: boolean | undefined;
 }
 
 /** What `withOptions` hands on from one client to the next. */

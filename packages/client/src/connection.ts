@@ -1,5 +1,5 @@
-// Tells from a fetch rejection how far the request came, by walking `cause.code`. Pure. Message texts are never read,
-// and a code we do not know counts as "may have been sent".
+// Tells from a fetch rejection how far the request came, by walking `cause.code`. Pure. No message text is read but
+// one, and a code we do not know counts as "may have been sent".
 import { curatedCause } from './error-base.ts';
 import { ConnectionError, type ErrorFields } from './errors.ts';
 
@@ -66,9 +66,13 @@ function reasonOf(error: unknown, depth = 0): Reason {
     const deeper = reasonOf(cause, depth + 1);
     if (deeper.code !== undefined || deeper.sent === 'no') return deeper;
   }
-  if (typeof code !== 'string') return unknown;
+  if (typeof code !== 'string')
+    return isRefusedPort(error) ? { code: 'BAD_PORT', phase: 'connect', sent: 'no' } : unknown;
   return { code, phase: code === 'EPIPE' ? 'send' : 'receive', sent: 'maybe' };
 }
+
+/** `fetch` itself refuses some ports (1, 9, 6000, …). It has no code for that, and only its own words; nobody else's error gets here. */
+const isRefusedPort = (error: object): boolean => (error as { message?: unknown }).message === 'bad port';
 
 /** The error for a rejected fetch that was neither our abort nor our timer. */
 export function connectionError(error: unknown, context: Partial<ErrorFields>): ConnectionError {

@@ -89,10 +89,9 @@ export class ValetError extends Error {
     return this.#userId;
   }
 
+  /** What the class and those below it hold in the open; what is hidden is not enumerable. */
   #facts(): Record<string, unknown> {
-    const { code, operation, status, requestId, attempts, retryable, retryAfterMs, executed, hint, details } = this;
-    const facts = { code, operation, status, requestId, attempts, retryable, retryAfterMs, executed, hint, details };
-    return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined));
+    return Object.fromEntries(Object.entries(this).filter(([, value]) => value !== undefined));
   }
 
   static override [Symbol.hasInstance](this: unknown, value: unknown): boolean {

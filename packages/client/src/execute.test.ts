@@ -51,6 +51,14 @@ describe('a schema of the output', () => {
       rpcResult(seen, response, { ...textResult('no'), isError: true }),
     );
     expect((await client.executeForUser('alice', 't', {}, { output: schema })).text()).toBe('no');
+    await expect(client.executeForUser('alice', 't', {}, { throwOnToolError: true })).rejects.toMatchObject({
+      name: 'ToolError',
+      operation: 'execute',
+      status: 200,
+      attempts: 1,
+      executed: 'yes',
+      result: { isError: true },
+    });
   });
 
   it('may be asynchronous, and fits the direct call too', async () => {

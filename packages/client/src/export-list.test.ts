@@ -55,11 +55,12 @@ describe('an export', () => {
   });
 
   it('throws when the list breaks off, after the entries that had come', async () => {
-    const { client, seen } = await clientOf((_, response) => {
-      lines(response, line('a'));
-      setTimeout(() => response.destroy(), 30);
-    });
     const found: string[] = [];
+    const { client, seen } = await clientOf(async (_, response) => {
+      lines(response, line('a'));
+      await expect.poll(() => found).toEqual(['a']);
+      response.destroy();
+    });
     await expect(idsOf(client.audit.export(), found)).rejects.toThrowError(ConnectionError);
     expect(found).toEqual(['a']);
     expect(seen).toHaveLength(1);

@@ -10,28 +10,28 @@ export type RateLimitMode = 'auto' | 'wait' | 'reject';
 /** Options of waiting in front of each user's rate limit. */
 export interface RateLimitOptions {
   /** What to do with a call whose user is at the limit. Default `auto`. */
-  mode?: RateLimitMode;
+  mode?: RateLimitMode | undefined;
   /** The longest wait of mode `auto`, in milliseconds. Default 2,000. */
-  maxWaitMs?: number;
+  maxWaitMs?: number | undefined;
   /** Learn each user's limit from the server's answers. Default true. */
-  learn?: boolean;
+  learn?: boolean | undefined;
   /**
    * A limit of your own for every user: `limit` calls per `windowMs` milliseconds, evenly, at most `burst` at once.
    * Default burst: `limit`. It holds whatever the server says.
    */
-  quota?: { limit: number; windowMs: number; burst?: number };
+  quota?: { limit: number; windowMs: number; burst?: number } | undefined;
   /** Calls of one user in flight. Default 10. */
-  maxConcurrentPerUser?: number;
+  maxConcurrentPerUser?: number | undefined;
   /** Requests of all users in flight. Default 256. */
-  maxConcurrent?: number;
+  maxConcurrent?: number | undefined;
   /** Calls of one user that may wait. Default 64; one more throws. */
-  maxQueuePerUser?: number;
+  maxQueuePerUser?: number | undefined;
   /** Calls of all users that may wait. Default 10,000; one more throws. */
-  maxQueue?: number;
+  maxQueue?: number | undefined;
   /** Users to remember. Default 50,000; beyond that the one unused for longest is forgotten. */
-  maxUsers?: number;
+  maxUsers?: number | undefined;
   /** Where processes count together. Without one they share a limit by watching the server's answers. */
-  store?: RateLimitStore;
+  store?: RateLimitStore | undefined;
 }
 
 /** What a store counts against. */

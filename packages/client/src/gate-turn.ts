@@ -219,8 +219,11 @@ function denied(denial: Denial, context: CallContext, patienceMs: number): error
   const message =
     denial.why === 'full'
       ? 'Too many calls already wait for the rate limit'
-      : `The user is at the rate limit${retryAfterMs === undefined ? '' : `; the next call may go in ${retryAfterMs} ms`}`;
-  const hint = `Call again later, raise rateLimit.maxWaitMs (${patienceMs}), or set rateLimit.mode to "wait"`;
+      : `The user is at the rate limit${retryAfterMs ? `; the next call may go in ${retryAfterMs} ms` : ', or has too many calls in flight'}`;
+  const hint =
+    denial.why === 'full'
+      ? 'Start fewer calls at once, or raise rateLimit.maxQueuePerUser and rateLimit.maxQueue'
+      : `Call again later, raise rateLimit.maxWaitMs (${patienceMs}), or set rateLimit.mode to "wait"`;
   return new errors.RateLimitError({
     ...fields,
     code: 'RATE_LIMITED',

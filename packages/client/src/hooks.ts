@@ -79,13 +79,13 @@ export interface FailureEvent {
 /** Functions that are told what happens, for metrics and traces. What they throw, or reject with, is logged and otherwise ignored. */
 export interface Hooks {
   /** A request is about to be sent. */
-  request?: (event: RequestEvent) => void;
+  request?: ((event: RequestEvent) => void) | undefined;
   /** That request ended, with an answer or without one. */
-  response?: (event: ResponseEvent) => void;
+  response?: ((event: ResponseEvent) => void) | undefined;
   /** A failed request will be sent again. */
-  retry?: (event: RetryEvent) => void;
+  retry?: ((event: RetryEvent) => void) | undefined;
   /** A call waited for its user's rate limit, was refused by it, or met a 429. */
-  rateLimit?: (event: RateLimitEvent) => void;
+  rateLimit?: ((event: RateLimitEvent) => void) | undefined;
   /** A call ended with an error. Wrong arguments, which are found before it begins, are not told. */
-  error?: (event: FailureEvent) => void;
+  error?: ((event: FailureEvent) => void) | undefined;
 }

@@ -2,7 +2,7 @@
 import type { Contract } from '@mcp-valet/shared';
 import type { Item, Reply } from './route-types.ts';
 
-export type { SecretInfo } from '@mcp-valet/shared';
+export type { Restrictions, SecretInfo } from '@mcp-valet/shared';
 export type { AccountLink, ConnectParams } from './account-link.ts';
 export type { Call, List, Page, SafeResult } from './call.ts';
 export { MCPClient, type RawOptions } from './client.ts';
@@ -63,6 +63,8 @@ export type { AppInfo } from './user-agent.ts';
 export type Server = Reply<Contract['servers']['get']>;
 /** A server with its access token, which is shown once. */
 export type CreatedServer = Reply<Contract['servers']['create']>;
+/** What a call would come to, and why. */
+export type Explanation = Reply<Contract['policy']['explain']>;
 /** One of your users. */
 export type User = Item<Contract['users']['list']>;
 /** A key without its text. */

@@ -31,5 +31,5 @@ type SchemaResult<T> =
 /** Options of one execution. */
 export interface WithOutput<T> {
   /** Checks `structuredContent`, or the text as JSON, and types it. What does not fit throws ResponseError; the tool has run then. */
-  output?: OutputSchema<T>;
+  output?: OutputSchema<T> | undefined;
 }

@@ -36,7 +36,7 @@ describe('time', () => {
       const { client } = await clientOf(stall, { timeout: 100, maxRetries: 0 });
       const before = performance.now();
       await expect(client.me()).rejects.toMatchObject({ name: 'TimeoutError', kind: 'attempt' });
-      expect(performance.now() - before).toBeLessThan(400);
+      expect(performance.now() - before).toBeLessThan(2_000);
     }
   });
 
@@ -46,10 +46,10 @@ describe('time', () => {
   });
 
   it('does not start a retry that cannot fit into the deadline', async () => {
-    const { client, seen } = await clientOf(failWith(503, { 'retry-after': '5' }), { deadline: 1000 });
+    const { client, seen } = await clientOf(failWith(503, { 'retry-after': '50' }), { deadline: 10_000 });
     const before = performance.now();
     await expect(client.me()).rejects.toBeInstanceOf(UnavailableError);
-    expect(performance.now() - before).toBeLessThan(500);
+    expect(performance.now() - before).toBeLessThan(5_000);
     expect(seen).toHaveLength(1);
   });
 
@@ -77,15 +77,15 @@ describe('time', () => {
         if (n < 5) return;
         clearInterval(timer);
         r.end(`data: ${JSON.stringify({ jsonrpc: '2.0', id: s.json.id, result: textResult('done') })}\n\n`);
-      }, 60);
+      }, 350);
     };
-    const { client } = await clientOf(beat, { timeout: 150 });
+    const { client } = await clientOf(beat, { timeout: 1_400 });
     const heard: number[] = [];
     const result = await client.executeForUser('a', 'slow', {}, { onProgress: (p) => heard.push(p.progress) });
     expect(result.text()).toBe('done');
     expect(heard).toEqual([1, 2, 3, 4, 5]);
     await expect(
-      client.executeForUser('a', 'slow', {}, { onProgress: () => undefined, deadline: 160 }),
+      client.executeForUser('a', 'slow', {}, { onProgress: () => undefined, deadline: 700 }),
     ).rejects.toMatchObject({ name: 'OutcomeUnknownError', details: { code: 'TIMEOUT' } });
   });
 });
@@ -106,16 +106,18 @@ describe('abort', () => {
       const error = await call.catch((e: unknown) => e);
       expect(error).toBeInstanceOf(AbortError);
       expect((error as AbortError).cause).toMatchObject({ message: 'enough' });
-      expect(performance.now() - before).toBeLessThan(200);
+      expect(performance.now() - before).toBeLessThan(2_000);
       expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
     }
   });
 
   it('says with which key the result of a running call can be had', async () => {
     const { client, seen } = await clientOf(() => undefined);
-    const error = await client
-      .executeForUser('a', 't', {}, { signal: AbortSignal.timeout(100) })
-      .catch((e: unknown) => e);
+    const controller = new AbortController();
+    const call = client.executeForUser('a', 't', {}, { signal: controller.signal }).catch((e: unknown) => e);
+    await expect.poll(() => seen.length).toBe(1);
+    controller.abort();
+    const error = await call;
     expect(error).toMatchObject({ name: 'AbortError', executed: 'unknown', idempotencyKey: keysOf(seen)[0] });
   });
 
@@ -181,16 +183,20 @@ describe('bounds', () => {
 
 describe('close', () => {
   it('ends waits and refuses new calls, and lets a request in flight finish', async () => {
-    const { client } = await clientOf((s, r, n) =>
-      n === 1 ? failWith(503, { 'retry-after': '20' })(s, r, n) : void setTimeout(() => json(r, 200, me), 100),
-    );
+    let answer = (): void => undefined;
+    const { client, seen } = await clientOf((s, r, n) => {
+      if (n === 1) return failWith(503, { 'retry-after': '20' })(s, r, n);
+      answer = () => json(r, 200, me);
+    });
     const waiting = client.me();
     const handled = expect(waiting).rejects.toBeInstanceOf(UnavailableError);
+    await expect.poll(() => seen.length).toBe(1);
     await new Promise((resolve) => setTimeout(resolve, 50));
     const flying = client.me();
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await expect.poll(() => seen.length).toBe(2);
     await client.close();
     await handled;
+    answer();
     expect(await flying).toEqual(me);
     await expect(client.me()).rejects.toMatchObject({ name: 'ConfigError', message: 'The client is closed' });
   });

@@ -193,6 +193,17 @@ export const cases: Case[] = [
     'POST /api/explain',
     { userId: 'al', connectorId: 'x', action: 'y' },
   ],
+  [
+    'policy.explainMany',
+    (c) =>
+      c.policy.explainMany({
+        serverId: 's',
+        draft: { restrictions: null },
+        questions: [{ connectorId: 'x', action: 'y' }],
+      }),
+    'POST /api/explain/many',
+    { serverId: 's', draft: { restrictions: null }, questions: [{ connectorId: 'x', action: 'y' }] },
+  ],
   ['settings.get', (c) => c.settings.get(), 'GET /api/settings'],
   ['settings.update', (c) => c.settings.update({ webhookUrl: null }), 'PUT /api/settings', { webhookUrl: null }],
   ['system.me', (c) => c.me(), 'GET /api/me'],

@@ -3,6 +3,7 @@ import type { HttpMethod } from '@mcp-valet/shared';
 import { ConfigError, ValidationError } from './errors.ts';
 import type { GateScope } from './gate-ask.ts';
 import { checkMode, type GateOptions, type RateLimitMode, type RateLimitSnapshot } from './gate-options.ts';
+import { checkCallNames } from './option-names.ts';
 import { type CallOptions, checkDeadline, checkMs, checkRetries, mergeHeaders } from './options.ts';
 import type { Answer, CallContext } from './respond.ts';
 import { toWire } from './secret.ts';
@@ -127,6 +128,7 @@ function serialise(body: unknown): string | undefined {
 }
 
 export function plan<T>(transport: Transport, parts: Parts<T>, options: CallOptions = {}): Operation<T> {
+  checkCallNames(options);
   const { config } = transport;
   const standard = defaults[parts.kind];
   const least = Math.max(standard.timeoutMs, parts.leastTimeoutMs ?? 0);

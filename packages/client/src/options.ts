@@ -3,6 +3,7 @@ import { ConfigError } from './errors.ts';
 import { type GateOptions, type RateLimitMode, type RateLimitOptions, resolveRateLimit } from './gate-options.ts';
 import type { Hooks } from './hooks.ts';
 import { checkMiddleware, type Middleware } from './middleware.ts';
+import { checkClientNames } from './option-names.ts';
 import { checkBaseUrl, encodeSegment } from './paths.ts';
 import { revealed, type Secret } from './secret.ts';
 import { type AppInfo, userAgentOf } from './user-agent.ts';
@@ -36,81 +37,81 @@ export interface ResponseValidation {
 /** Options of `new MCPClient()`. All have defaults but the address and the credential, which the environment may hold. */
 export interface ClientOptions {
   /** Where the gateway is: `https://mcp.example.com`, with a path prefix if it has one. Else `MCP_VALET_BASE_URL`. */
-  baseUrl?: string | URL;
+  baseUrl?: string | URL | undefined;
   /** The API key. Else `MCP_VALET_API_KEY`. Without one, only `forUser({ token })` can call. */
-  apiKey?: TokenSource;
+  apiKey?: TokenSource | undefined;
   /** A tokenized server URL, as `servers.create` returned it, instead of `baseUrl` and `apiKey`: for calls only. */
-  accessUrl?: string | Secret;
+  accessUrl?: string | Secret | undefined;
   /** In a page of the gateway itself, instead of `apiKey`: the cookie of the dashboard's session. For management only. */
-  session?: boolean;
+  session?: boolean | undefined;
   /** Id of the server that calls go to. Default: the aggregate endpoint `/mcp`. */
-  server?: string;
+  server?: string | undefined;
   /** Milliseconds for one attempt, first byte to last. Default 20,000 for management, 45,000 for executions. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** Milliseconds for a whole call with its retries. Default 60,000 for management, 120,000 for executions; `false`: none. */
-  deadline?: number | false;
+  deadline?: number | false | undefined;
   /** How often a failed attempt may be sent again when that is safe. Default 2. */
-  maxRetries?: number;
+  maxRetries?: number | undefined;
   /** Stop retrying for a while when most retries fail. Default true. */
-  retryBudget?: boolean;
+  retryBudget?: boolean | undefined;
   /** Let `signal` stop tools too: see the option of `execute`. Not for `runAction` without a server. Default false. */
-  cancelOnAbort?: boolean;
+  cancelOnAbort?: boolean | undefined;
   /** `never`: do not believe a server that promises to honour idempotency keys. Default `auto`. */
-  idempotency?: 'auto' | 'never';
+  idempotency?: 'auto' | 'never' | undefined;
   /**
    * Believe a tool that calls itself read-only or idempotent, and send it again although the server promises nothing. Default false: these
    * hints are claims of whoever wrote the tool.
    */
-  trustToolHints?: boolean;
+  trustToolHints?: boolean | undefined;
   /**
    * Waiting in front of each user's rate limit, which is learned from the server's answers, so that no call meets a 429. Default: on, with
    * the defaults of its options. `false`: calls are sent as they come.
    */
-  rateLimit?: RateLimitOptions | false;
+  rateLimit?: RateLimitOptions | false | undefined;
   /** Observers, for metrics and traces. They get no user ids, arguments, results or keys; what they throw is logged and otherwise ignored. */
-  hooks?: Hooks;
+  hooks?: Hooks | undefined;
   /** Your own code around every request, retries included. It is trusted: it sees the credential. */
-  middleware?: readonly Middleware[];
+  middleware?: readonly Middleware[] | undefined;
   /** Largest answer that is read, in bytes. Default 16 MiB. */
-  maxResponseBytes?: number;
+  maxResponseBytes?: number | undefined;
   /** Extra request headers; `null` removes one. Headers that carry identity or framing cannot be set here. */
-  headers?: Readonly<Record<string, string | null>>;
+  headers?: Readonly<Record<string, string | null>> | undefined;
   /** The `fetch` to use. Default: the global one. */
-  fetch?: typeof globalThis.fetch;
+  fetch?: typeof globalThis.fetch | undefined;
   /** Passed on to `fetch`: `dispatcher`, `proxy`. */
-  fetchOptions?: Readonly<Record<string, unknown>>;
+  fetchOptions?: Readonly<Record<string, unknown>> | undefined;
   /** Where log lines go. Default: the console. They hold no bodies, header values, query values, tokens or user ids. */
-  logger?: Logger;
+  logger?: Logger | undefined;
   /** Which lines are logged: those of this weight and above. Default `warn`, or `MCP_VALET_LOG`. */
-  logLevel?: LogLevel;
+  logLevel?: LogLevel | undefined;
   /** What to do when the server ran a call as somebody else. Default `throw`: `UserFallbackError`. */
-  onUserFallback?: 'throw' | 'return';
+  onUserFallback?: 'throw' | 'return' | undefined;
   /** Compares replies with the contract: `validation('warn')` from `@mcp-valet/client/validation`. Default: replies are not checked. */
-  responseValidation?: ResponseValidation;
+  responseValidation?: ResponseValidation | undefined;
   /** Names your application in `User-Agent`, after the SDK. Letters, digits and `-._` only. */
-  appInfo?: AppInfo;
+  appInfo?: AppInfo | undefined;
   /** Allow http to hosts other than loopback. Default false. */
-  allowInsecureHttp?: boolean;
+  allowInsecureHttp?: boolean | undefined;
   /** Allow an API key in a browser, where everybody can read it. Default false. */
-  dangerouslyAllowBrowser?: boolean;
+  dangerouslyAllowBrowser?: boolean | undefined;
 }
 
 /** Options of every call. What is left out is the client's. */
 export interface CallOptions {
   /** Stops waiting. A call that was already sent may still run. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Milliseconds for one attempt. Default: the client's. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** Milliseconds for the whole call with its retries; `false`: none. Default: the client's. */
-  deadline?: number | false;
+  deadline?: number | false | undefined;
   /** How often a failed attempt may be sent again when that is safe. Default: the client's. */
-  maxRetries?: number;
+  maxRetries?: number | undefined;
   /** Key of this call, 1-255 visible ASCII characters. Default: random. The same key never runs the same call twice. */
-  idempotencyKey?: string;
+  idempotencyKey?: string | undefined;
   /** Extra request headers; `null` removes one. */
-  headers?: Readonly<Record<string, string | null>>;
+  headers?: Readonly<Record<string, string | null>> | undefined;
   /** What to do when the user is at the rate limit: `auto`, `wait` or `reject`. Default: the client's. `off`: send it whatever is known. */
-  rateLimit?: RateLimitMode | 'off';
+  rateLimit?: RateLimitMode | 'off' | undefined;
 }
 
 /** Options after checking. `baseUrl` and `token` are absent for a tokenized URL. */
@@ -224,6 +225,7 @@ export function accessUrlOf(serverUrl: string, token: string): string {
 }
 
 export function resolveOptions(options: ClientOptions): Config {
+  checkClientNames(options, options.rateLimit);
   const allowHttp = options.allowInsecureHttp ?? false;
   const access = options.accessUrl;
   if (access !== undefined && (options.baseUrl ?? options.apiKey ?? options.server) !== undefined) {

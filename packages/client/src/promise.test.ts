@@ -70,10 +70,13 @@ describe('the first call of a process, when its answer is lost', () => {
   });
 
   it('asks once for all calls that fail at the same time', async () => {
-    const { client, seen } = await clientOf((s, r) => {
-      if (s.json.method === 'ping') return void setTimeout(() => rpcResult(s, r, {}, durable), 200);
-      return s.headers['x-retry-count'] === undefined ? reset(r) : rpcResult(s, r, textResult('ok'), durable);
-    });
+    const { client, seen } = await clientOf(
+      (s, r) => {
+        if (s.json.method === 'ping') return void setTimeout(() => rpcResult(s, r, {}, durable), 200);
+        return s.headers['x-retry-count'] === undefined ? reset(r) : rpcResult(s, r, textResult('ok'), durable);
+      },
+      { rateLimit: { mode: 'wait' } },
+    );
     const results = await Promise.all(Array.from({ length: 20 }, () => run(client)));
     expect(results.map((result) => result.text())).toEqual(results.map(() => 'ok'));
     expect(methods(seen).filter((method) => method === 'ping')).toHaveLength(1);

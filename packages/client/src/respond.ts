@@ -65,6 +65,9 @@ const words: Readonly<Record<string, ErrorCode>> = {
   ACCESS_DENIED: 'FORBIDDEN',
 };
 
+/** What the build keeps of the table: the compiler refuses the rest. */
+const facts: Readonly<Record<ErrorCode, { status: number; retryable: boolean; executed: Executed }>> = errorTable;
+
 function codeOf(word: unknown): ErrorCode | undefined {
   if (typeof word !== 'string') return undefined;
   const upper = word.toUpperCase();
@@ -156,7 +159,7 @@ function makeError(
   answer: Answer,
 ): errors.ValetError {
   const ok = answer.status >= 200 && answer.status < 300;
-  const status = ok && known ? errorTable[known].status : answer.status;
+  const status = ok && known ? facts[known].status : answer.status;
   const code = known ?? statusCodes[status];
   const { gateway } = spoken;
   // The words of the contract are common ones. That nothing ran is believed of a server error only from whoever shows to be this gateway.
@@ -164,18 +167,18 @@ function makeError(
     executedOf(gateway?.executed) !== undefined ||
     answer.headers.has(names.idempotency) ||
     answer.headers.get(names.shouldRetry) === 'true';
-  const facts = known && (status < 500 || proven) ? errorTable[known] : undefined;
+  const meant = known && (status < 500 || proven) ? facts[known] : undefined;
   const toldMs = gateway?.retryAfterMs;
   const executed: Executed =
-    executedOf(gateway?.executed) ?? facts?.executed ?? (refusals.has(status) ? 'no' : 'unknown');
+    executedOf(gateway?.executed) ?? meant?.executed ?? (refusals.has(status) ? 'no' : 'unknown');
   const details = withWord(scrubDeep(spoken.details, context.secrets), spoken.word, code);
   const fields: errors.ErrorFields = {
     code: code ?? futureCode(spoken.word) ?? `HTTP_${status}`,
-    message: messageOf(spoken.message, code, status, context),
+    message: messageOf(spoken.message, answer, context),
     status,
     requestId: requestIdOf(spoken.requestId, answer.headers),
     retryable:
-      typeof gateway?.retryable === 'boolean' ? gateway.retryable : (facts?.retryable ?? transient.has(status)),
+      typeof gateway?.retryable === 'boolean' ? gateway.retryable : (meant?.retryable ?? transient.has(status)),
     retryAfterMs:
       retryAfterMs(answer.headers, Date.now()) ??
       (Number.isFinite(toldMs) && (toldMs as number) >= 0 ? toldMs : undefined),
@@ -185,7 +188,7 @@ function makeError(
     ...about(context),
   };
   const error = construct(code, fields, spoken, answer);
-  if (facts) spokenByGateway.add(error);
+  if (meant) spokenByGateway.add(error);
   return error;
 }
 
@@ -227,7 +230,7 @@ function credentialError(code: string, fields: errors.ErrorFields, spoken: Spoke
   const inDetails = isRecord(nested) ? nested : undefined;
   return new errors.CredentialRequiredError({
     ...fields,
-    details,
+    details: Object.keys(details).length > 0 ? details : undefined,
     reason: code === 'REAUTH_REQUIRED' ? 'reauth_required' : 'missing',
     connector: text(connect?.connector) ?? text(inDetails?.['connector']) ?? text(details['connector']),
     connectUrl: text(connect?.url) ?? text(spoken.connectUrl) ?? text(connectUrl) ?? text(inDetails?.['url']),
@@ -235,7 +238,7 @@ function credentialError(code: string, fields: errors.ErrorFields, spoken: Spoke
   });
 }
 
-const executedOf = (value: unknown): Executed | undefined =>
+export const executedOf = (value: unknown): Executed | undefined =>
   value === 'no' || value === 'unknown' || value === 'yes' ? value : undefined;
 
 /** A code that a newer server knows and we do not. */
@@ -248,10 +251,16 @@ function withWord(details: unknown, word: unknown, code: string | undefined): un
   return { ...(isRecord(details) ? details : {}), word: word.slice(0, 100) };
 }
 
-function messageOf(said: unknown, code: ErrorCode | undefined, status: number, context: CallContext): string {
+/** A page is not written by the gateway: who reads the error looks in the right place. */
+function pageNote({ headers }: Answer): string {
+  const isPage = /^text\/html\b/i.test(headers.get('content-type') ?? '');
+  return isPage ? ' with an HTML page: something in front of it may have answered' : '';
+}
+
+/** The server's own sentence. One without, such as the page of a proxy, has said no more than its status: no sentence of ours would be true. */
+function messageOf(said: unknown, answer: Answer, context: CallContext): string {
   const own = text(said);
-  if (own !== undefined) return scrub(own, context.secrets);
-  return code ? errorTable[code].when : `The server answered ${status}`;
+  return own === undefined ? `The server answered ${answer.status}${pageNote(answer)}` : scrub(own, context.secrets);
 }
 
 /** The request id of a body or header, if it looks like one: it is printed. */
@@ -268,8 +277,9 @@ export function parseJson(bytes: Uint8Array): unknown {
 
 /** A 2xx that cannot be the answer to this call. */
 export function unreadable(message: string, context: CallContext, answer: Answer): errors.ResponseError {
+  const note = pageNote(answer);
   return new errors.ResponseError({
-    message,
+    message: note ? `${message}: the server answered${note}` : message,
     status: answer.status,
     requestId: requestIdOf(undefined, answer.headers),
     executed: 'unknown',

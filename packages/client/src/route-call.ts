@@ -146,7 +146,7 @@ export function routeOperation<T>(
       sensitive: sensitiveOf(body),
       reader: () => ({
         read: (answer, context) => {
-          const reply = readObject(answer, context);
+          const reply = readObject(answer, context, route.method === 'GET' || route.method === 'POST');
           checkReply(transport, route, reply, answer, context);
           const shown = maskOneTime(isUsers ? toCamel(reply) : reply, oneTime);
           if (answer.headers.has(names.leftOut)) throw answerLost(shown, answer, context);
@@ -199,8 +199,8 @@ function checkReply(
   });
 }
 
-/** The body of a 2xx: an object, or nothing at all (204). */
-function readObject(answer: Answer, context: CallContext): unknown {
+/** The body of a 2xx: an object. Nothing at all is an answer to what only changes or deletes, and with status 204. */
+function readObject(answer: Answer, context: CallContext, mustAnswer: boolean): unknown {
   let reply: unknown;
   try {
     reply = parseJson(answer.bytes);
@@ -208,7 +208,8 @@ function readObject(answer: Answer, context: CallContext): unknown {
     if (error instanceof SyntaxError) throw unreadable('The answer is not JSON', context, answer);
     throw error;
   }
-  if (reply !== undefined && !isRecord(reply)) throw unreadable('The answer is not an object', context, answer);
+  if (reply === undefined ? mustAnswer && answer.status !== 204 : !isRecord(reply))
+    throw unreadable('The answer is not an object', context, answer);
   return reply;
 }
 

@@ -144,6 +144,12 @@ describe('errors of other servers', () => {
     }
   });
 
+  it('say that nothing ran where the server says so', async () => {
+    const error = { code: -32602, message: 'Unknown tool: t', data: { executed: 'no' } };
+    const { client } = await once((s, r) => json(r, 200, { jsonrpc: '2.0', id: s.json.id, error }));
+    await expect(client.executeForUser('a', 't')).rejects.toMatchObject({ code: 'RPC', executed: 'no' });
+  });
+
   it('ask to open a URL with code -32042', async () => {
     const error = {
       code: -32042,

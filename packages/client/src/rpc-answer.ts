@@ -1,7 +1,7 @@
 // What an answer to an execution means: a result, a refusal of the gateway, an error of the server, or a call that ran as
 // somebody else. No class is picked by the text of a message.
 import { metaKeys } from '@mcp-valet/shared';
-import { CredentialRequiredError, InputRequiredError, RpcError, UserFallbackError } from './errors.ts';
+import { CredentialRequiredError, InputRequiredError, RpcError, ToolError, UserFallbackError } from './errors.ts';
 import type { InputRequests } from './input.ts';
 import { scrub } from './redact.ts';
 import {
@@ -9,6 +9,7 @@ import {
   about,
   type CallContext,
   errorOfCode,
+  executedOf,
   isKnownWord,
   isRecord,
   parseJson,
@@ -16,7 +17,7 @@ import {
   requestIdOf,
   unreadable,
 } from './respond.ts';
-import { type ToolResult, toToolResult } from './tool-result.ts';
+import { type ToolResult, toolSaidNo, toToolResult } from './tool-result.ts';
 import type { Transport } from './transport.ts';
 
 /** JSON-RPC code of MCP for "the user has to open a URL first". */
@@ -52,7 +53,8 @@ export function refusalOf(message: Record<string, unknown>, answer: Answer, cont
     typeof spoken.message === 'string' ? scrub(spoken.message, context.secrets) : 'The server answered an error';
   const rpcCode = error['code'];
   const requestId = requestIdOf(spoken.requestId, answer.headers);
-  const fields = { message: said, status: answer.status, requestId, ...about(context) };
+  const ran = executedOf(spoken.gateway?.executed);
+  const fields = { message: said, status: answer.status, requestId, ...about(context), ...(ran && { executed: ran }) };
   const elicitation = rpcCode === urlElicitation ? firstUrl(error['data']) : undefined;
   if (elicitation !== undefined) {
     return new CredentialRequiredError({ ...fields, reason: 'missing', connectUrl: elicitation, retryable: false });
@@ -100,7 +102,9 @@ export function finish<T>(
       answer,
     );
   }
-  return throwOnToolError ? result.orThrow() : result;
+  if (!throwOnToolError || !result.isError) return result;
+  const requestId = requestIdOf(undefined, answer.headers);
+  throw new ToolError({ ...about(context), message: toolSaidNo, status: answer.status, requestId, result });
 }
 
 function isFallback(value: unknown): value is { attempted: string; fallback: string } {

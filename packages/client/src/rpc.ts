@@ -26,25 +26,25 @@ export interface Progress {
 /** Options of calls of tools. */
 export interface ExecuteOptions extends CallOptions {
   /** Id of the server to call. Default: the client's. */
-  server?: string;
+  server?: string | undefined;
   /** Use this credential of the user instead of the default one. */
-  credentialId?: string;
+  credentialId?: string | undefined;
   /** Where the user comes back to after connecting an account. */
-  redirectUri?: string;
+  redirectUri?: string | undefined;
   /** Hears of progress. What it throws is logged and otherwise ignored. */
-  onProgress?: (progress: Progress) => void;
+  onProgress?: ((progress: Progress) => void) | undefined;
   /** Throw ToolError when the tool itself says no. Default false. */
-  throwOnToolError?: boolean;
+  throwOnToolError?: boolean | undefined;
   /**
    * Answers what the tool asks before it goes on. Without it such a call throws InputRequiredError. `deadline` counts anew after each answer;
    * the call is sent in the form of MCP 2026-07-28, so a lost connection ends it, as with `cancelOnAbort`.
    */
-  onInputRequired?: (requests: InputRequests) => InputResponses | Promise<InputResponses>;
+  onInputRequired?: ((requests: InputRequests) => InputResponses | Promise<InputResponses>) | undefined;
   /**
    * Let `signal` stop the tool too, instead of only the waiting. The price: a lost connection cancels it as well, and ends as
    * OutcomeUnknownError instead of being repeated. Default: the client's. For servers that speak MCP 2026-07-28.
    */
-  cancelOnAbort?: boolean;
+  cancelOnAbort?: boolean | undefined;
 }
 
 /** The 2026-07-28 form of a call: what it has beside the bare one. */

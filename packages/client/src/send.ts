@@ -12,7 +12,8 @@ import { tell, watched } from './observe.ts';
 import type { Meta, Operation, Settled } from './operation.ts';
 import { classify, finalError, isReplay } from './outcome.ts';
 import { isHarmless, learnPromise } from './probe.ts';
-import { type Answer, type CallContext, errorOfAnswer, parseJson, requestIdOf } from './respond.ts';
+import { nameOf } from './redact.ts';
+import { type Answer, type CallContext, errorOfAnswer, parseJson, requestIdOf, unreadable } from './respond.ts';
 import { decide, type FailureKind } from './retry.ts';
 import { RetryBudget } from './retry-budget.ts';
 import type { Transport } from './transport.ts';
@@ -121,9 +122,10 @@ async function run<T>(operation: Operation<T>, transport: Transport): Promise<Se
       ended(transport, event, undefined, sentAt, answer);
       return { ok: true, data, meta: metaNow(answer, attempts), answer };
     } catch (thrown) {
-      turn.done(answer, thrown instanceof errors.ValetError ? thrown : undefined);
-      if (!(thrown instanceof errors.ValetError)) throw thrown;
-      error = thrown;
+      const failure = failureOf(thrown, answer, context);
+      turn.done(answer, failure);
+      if (failure === undefined) throw thrown;
+      error = failure;
     }
     ended(transport, event, error.code, sentAt, answer);
 
@@ -213,6 +215,12 @@ async function run<T>(operation: Operation<T>, transport: Transport): Promise<Se
 
 const isOk = (answer: Answer | undefined): boolean =>
   answer !== undefined && answer.status >= 200 && answer.status < 300;
+
+/** What cannot be read for a reason that nobody foresaw, such as a body nested too deeply, is no answer. Before an answer it is our own fault. */
+function failureOf(thrown: unknown, answer: Answer | undefined, context: CallContext): errors.ValetError | undefined {
+  if (thrown instanceof errors.ValetError) return thrown;
+  return answer && unreadable(`The answer cannot be read: ${nameOf(thrown)}`, context, answer);
+}
 
 /** Failures after which only a promise, or a harmless tool, permits another attempt. */
 function needsPermission(kind: FailureKind, answer: Answer | undefined): boolean {

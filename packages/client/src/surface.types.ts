@@ -1,13 +1,20 @@
 // Checked by the compiler, never run: what must compile does, and every line under `@ts-expect-error` must not.
 import {
+  type CallOptions,
+  type ClientOptions,
+  type ExecuteOptions,
   MCPClient,
   NotFoundError,
   type Page,
+  type RateLimitOptions,
+  type RawOptions,
   type Server,
   type ToolResult,
   type User,
   type ValetError,
 } from './index.ts';
+import type { WithOutput } from './input.ts';
+import type { ofCall, ofClient, ofRateLimit } from './option-names.ts';
 
 declare module '@mcp-valet/client' {
   interface ToolRegistry {
@@ -17,6 +24,11 @@ declare module '@mcp-valet/client' {
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const same = <A, B>(_: Same<A, B>): void => undefined;
+
+/** Every option is known by its name, so that others can be refused. */
+same<keyof typeof ofClient, keyof ClientOptions>(true);
+same<keyof typeof ofRateLimit, keyof RateLimitOptions>(true);
+same<keyof typeof ofCall, keyof (CallOptions & ExecuteOptions & WithOutput<unknown> & RawOptions)>(true);
 
 export async function compiles(client: MCPClient): Promise<void> {
   const server = await client.servers.create({

@@ -56,10 +56,10 @@ describe('the limits of a call', () => {
   });
 
   it('cover every attempt and wait together: a call that may have run ends as unknown when the deadline comes', async () => {
-    const { client, seen } = await clientOf(failWith(502, { ...durable, 'retry-after-ms': '60' }), {
-      deadline: 250,
+    const { client, seen } = await clientOf(failWith(502, { ...durable, 'retry-after-ms': '600' }), {
+      deadline: 2_500,
       maxRetries: 100,
-      timeout: 200,
+      timeout: 2_000,
     });
     const error = await client.executeForUser('a', 't').catch((e: unknown) => e);
     expect(error).toBeInstanceOf(OutcomeUnknownError);

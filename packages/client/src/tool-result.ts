@@ -28,6 +28,8 @@ export interface ToolResult<T = unknown> {
   readonly result: this;
 }
 
+export const toolSaidNo = 'The tool reported an error; its own words are in error.result';
+
 class Result<T> implements ToolResult<T> {
   declare content: ContentBlock[];
   declare structuredContent?: T;
@@ -36,7 +38,7 @@ class Result<T> implements ToolResult<T> {
   constructor(answer: Record<string, unknown>) {
     // Own properties only, one by one: an answer must not replace a method, nor set a prototype.
     for (const [key, value] of Object.entries(answer)) {
-      if (!(key in Result.prototype))
+      if (!(key in Object.getPrototypeOf(this)))
         Object.defineProperty(this, key, { value, enumerable: true, configurable: true, writable: true });
     }
     this.isError = answer['isError'] === true;
@@ -63,7 +65,7 @@ class Result<T> implements ToolResult<T> {
   }
 
   orThrow(): this {
-    if (this.isError) throw new ToolError<ToolResult<T>>({ message: 'The tool reported an error', result: this });
+    if (this.isError) throw new ToolError<ToolResult<T>>({ message: toolSaidNo, result: this });
     return this;
   }
 }

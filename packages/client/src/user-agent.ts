@@ -7,7 +7,7 @@ export interface AppInfo {
   /** 1-64 letters, digits and `-._`. */
   name: string;
   /** The same. */
-  version?: string;
+  version?: string | undefined;
 }
 
 export function userAgentOf(app: AppInfo | undefined): string {

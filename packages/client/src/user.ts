@@ -3,6 +3,7 @@ import { contract } from '@mcp-valet/shared';
 import type { AccountLink, ConnectParams } from './account-link.ts';
 import { type Call, type List, startCall } from './call.ts';
 import { connectAccount } from './connect-account.ts';
+import { fill } from './error-base.ts';
 import { PermissionError, ValidationError } from './errors.ts';
 import { execute, executeDirect } from './execute.ts';
 import { nothingKnown } from './gate-ask.ts';
@@ -95,7 +96,7 @@ function merge<O extends ExecuteOptions>(
 ): ExecuteOptions & Partial<O> {
   if (!options) return defaults as ExecuteOptions & Partial<O>;
   const headers = { ...defaults.headers, ...options.headers };
-  return { ...defaults, ...options, ...(Object.keys(headers).length > 0 && { headers }) };
+  return { ...fill(defaults, options), ...(Object.keys(headers).length > 0 && { headers }) };
 }
 
 class Self implements SelfClient {

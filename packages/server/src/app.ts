@@ -1,12 +1,13 @@
 // Composition root: makes the parts, binds the planes, and takes both down again. Exports nothing that a part imports.
 import type { AddressInfo } from 'node:net';
 import { performance } from 'node:perf_hooks';
-import Fastify, { type FastifyInstance, LogController } from 'fastify';
+import { setTimeout } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
 import type { DestinationStream } from 'pino';
 import { createKeyUse } from './api-keys/use.ts';
 import { createTrail, recordEvent } from './audit/record.ts';
-import { createRetention, type Retention } from './audit/retention.ts';
-import { createSealer, type Sealer } from './audit/sealer.ts';
+import { createRetention } from './audit/retention.ts';
+import { createSealer } from './audit/sealer.ts';
 import { bootstrap } from './bootstrap.ts';
 import { createEpoch } from './calls/epoch.ts';
 import { createJournal } from './calls/journal.ts';
@@ -15,6 +16,7 @@ import { createRestCarrier } from './connectors/backends/http.ts';
 import { RawCarrier } from './connectors/backends/mcp-http-raw.ts';
 import { createSdkCarrier } from './connectors/backends/mcp-http-sdk.ts';
 import { createStdioCarrier } from './connectors/backends/mcp-stdio.ts';
+import { deniedTargets } from './connectors/denied-targets.ts';
 import { createDocumentSource } from './connectors/documents.ts';
 import { createEgress, type LookupFn } from './connectors/egress.ts';
 import { readStdioCatalog } from './connectors/stdio-catalog.ts';
@@ -22,7 +24,7 @@ import { createUpstreams } from './connectors/upstreams.ts';
 import type { Parts } from './context.ts';
 import { sweepLinks } from './credentials/oauth/connect-store.ts';
 import { sweepExpiring } from './credentials/oauth/expiry.ts';
-import { createRefresher, type RunningRefresher } from './credentials/oauth/refresh.ts';
+import { createRefresher } from './credentials/oauth/refresh.ts';
 import { createGrantEnder } from './credentials/oauth/revoke.ts';
 import { Vault } from './credentials/vault.ts';
 import { openKeyring } from './crypto/keyring.ts';
@@ -35,15 +37,15 @@ import { migrate } from './db/migrate.ts';
 import { installationScope, withScope } from './db/scope.ts';
 import { followChanges } from './follow-changes.ts';
 import { bindContract } from './http/bind-contract.ts';
+import { closeAll } from './http/close-all.ts';
 import { connectRoutes } from './http/connect-routes.ts';
-import { replyBrokenHttp, replyRouterError } from './http/framework-errors.ts';
+import { createApp } from './http/create-app.ts';
 import { installGuards } from './http/guards.ts';
 import { createHandlers } from './http/handlers.ts';
 import { type Observation, openObservation } from './http/observe.ts';
 import { openApiBytes } from './http/openapi.ts';
 import { installOverload, type Reading } from './http/overload.ts';
 import { installErrorReplies } from './http/reply-error.ts';
-import { requestIdOf } from './http/request-id.ts';
 import { resourceMetadataRoutes } from './http/resource-metadata.ts';
 import { toolCallEndpoint } from './http/tool-call-route.ts';
 import { createDirectory } from './identity/directory.ts';
@@ -56,14 +58,14 @@ import { createLog, createLogNames } from './log.ts';
 import { createConnectorViews } from './mcp/connector-views.ts';
 import { mcpEndpoints } from './mcp/endpoint.ts';
 import { createSdkLane } from './mcp/sdk-lane.ts';
-import { type OpenedWindows, openWindows } from './rate-limits/open-windows.ts';
+import { openWindows } from './rate-limits/open-windows.ts';
 import { createQuotas, sweepQuotas } from './rate-limits/quotas.ts';
 import { createLimits } from './rate-limits/take.ts';
-import { joinReplicas, type Replicas } from './replicas.ts';
-import { followMasterKeys, holdMasterKeys, type KeyFollower } from './rotation/follow.ts';
+import { joinReplicas } from './replicas.ts';
+import { followMasterKeys, holdMasterKeys } from './rotation/follow.ts';
 import { keySourceOf } from './rotation/key-source.ts';
 import { version } from './version.ts';
-import { startWebhooks, type Webhooks } from './webhooks/deliver.ts';
+import { startWebhooks } from './webhooks/deliver.ts';
 
 export interface GatewayOptions {
   /** Where log lines go; standard output by default. */
@@ -98,51 +100,6 @@ export interface Gateway {
   close(): Promise<void>;
 }
 
-const drainMs = 10_000;
-const idleSweepMs = 50;
-
-/** A loopback address of the gateway itself, its database or its Redis may not be an upstream, whatever the operator lists. */
-function deniedTargets(config: Config): { host: string; port: number }[] {
-  const { database, rateLimitStore } = config;
-  const at = (text: string, port: number) => {
-    const url = new URL(text);
-    return { host: url.hostname, port: Number(url.port || port) };
-  };
-  return [
-    ...(database.kind === 'postgres' ? [at(database.url.reveal(), 5432)] : []),
-    ...(rateLimitStore.redisUrl === undefined ? [] : [at(rateLimitStore.redisUrl.reveal(), 6379)]),
-  ];
-}
-
-function newApp(config: Config, log: Parts['log']): FastifyInstance {
-  const app = Fastify({
-    loggerInstance: log as never,
-    logController: new LogController({ disableRequestLogging: true }),
-    genReqId: (request) => requestIdOf(request),
-    frameworkErrors: (error, request, reply) => replyRouterError(error, request as never, reply as never, log),
-    clientErrorHandler: (error, socket) => replyBrokenHttp(error, socket, log),
-    bodyLimit: config.limits.managementBodyBytes,
-    requestTimeout: 15_000,
-    keepAliveTimeout: 65_000,
-    maxRequestsPerSocket: 1_000,
-    // Not `true`: that would cut the calls in flight. `closeAll` ends what is idle, and all of it when the patience is over.
-    forceCloseConnections: 'idle',
-    return503OnClosing: true,
-    trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false,
-    routerOptions: { maxParamLength: 512 },
-    // Only with a short checking interval do the limits hold: the default looks every 30 s.
-    // A request without Host is refused by the guard, in our words and not in Node's.
-    http: {
-      headersTimeout: 10_000,
-      connectionsCheckingInterval: 1_000,
-      maxHeaderSize: 16 * 1024,
-      requireHostHeader: false,
-    },
-  });
-  app.server.maxConnections = 2_000;
-  return app as unknown as FastifyInstance;
-}
-
 async function openStores(config: Config, { metrics }: Observation) {
   const { database } = config;
   const migrateUrl = database.kind === 'postgres' ? database.migrateUrl?.reveal() : undefined;
@@ -174,52 +131,6 @@ async function openStores(config: Config, { metrics }: Observation) {
   }
 }
 
-interface Running {
-  keyFollower: KeyFollower;
-  sdkLane: { close(): Promise<void> };
-  refresher: RunningRefresher;
-  webhooks: Webhooks;
-  sealer: Sealer;
-  retention: Retention;
-  windows: OpenedWindows;
-  replicas: Replicas;
-}
-
-async function closeAll(app: FastifyInstance, parts: Parts, running: Running): Promise<void> {
-  const { sdkLane, refresher, webhooks, sealer, retention, keyFollower, windows, replicas } = running;
-  // Streams first: Fastify waits for them otherwise.
-  await sdkLane.close();
-  parts.live.close();
-  let timer: NodeJS.Timeout | undefined;
-  const patience = new Promise<void>((resolve) => {
-    timer = setTimeout(() => {
-      app.server.closeAllConnections();
-      resolve();
-    }, drainMs);
-  });
-  // A kept-alive connection whose last answer has gone out would hold us for its idle time.
-  const sweep = setInterval(() => app.server.closeIdleConnections(), idleSweepMs);
-  await Promise.race([app.close(), patience]);
-  clearInterval(sweep);
-  clearTimeout(timer);
-  await parts.carriers.close();
-  // A refresh token that is on its way may be spent: what comes back must be stored.
-  await Promise.all([refresher.close(), webhooks.stop()]);
-  await parts.egress.close();
-  await parts.journal.close();
-  await parts.trail.close();
-  await parts.keyUse.close();
-  await retention.close();
-  await keyFollower.close();
-  await windows.close();
-  await replicas.leave();
-  // After the last rows: what this process wrote is sealed by itself.
-  await sealer.close();
-  parts.directory.close();
-  await parts.db.close();
-  await parts.tracing.close();
-}
-
 /** A gateway that is ready but does not listen yet. */
 export async function createGateway(given: Config, options: GatewayOptions = {}): Promise<Gateway> {
   // A copy of our own: with port 0 the public URL is known only after `listen`.
@@ -230,7 +141,7 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
   const observation = await openObservation(config, version);
   const { db, keyring, replica, first, generatedMasterKeyFile, warnings } = await openStores(config, observation);
   names.use((user) => keyring.digest('mcpv/log-user/1', user));
-  const app = newApp(config, log);
+  const app = createApp(config, log);
   const denied = deniedTargets(config);
   const egress = createEgress({
     allowedCidrs: config.allowedUpstreamCidrs,
@@ -365,15 +276,17 @@ export async function createGateway(given: Config, options: GatewayOptions = {})
       return url;
     },
     close: () =>
-      (closing ??= closeAll(app, parts, {
-        sdkLane,
-        refresher,
-        webhooks,
-        sealer,
-        retention,
-        keyFollower,
-        windows: opened,
-        replicas,
-      })),
+      (closing ??= setTimeout(config.shutdownDelayMs).then(() =>
+        closeAll(app, parts, {
+          sdkLane,
+          refresher,
+          webhooks,
+          sealer,
+          retention,
+          keyFollower,
+          windows: opened,
+          replicas,
+        }),
+      )),
   };
 }

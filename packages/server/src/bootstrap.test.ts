@@ -3,12 +3,13 @@ import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { testDatabases } from '../../../test/support/database.ts';
 import { listAccounts } from './accounts/store.ts';
-import { findApiKeyByText, listApiKeys, revokeApiKey } from './api-keys/store.ts';
+import { listApiKeys } from './api-keys/list-store.ts';
+import { findApiKeyByText, revokeApiKey } from './api-keys/store.ts';
 import { bootstrap } from './bootstrap.ts';
-import { Secret } from './config.ts';
+import { ConfigError, Secret } from './config.ts';
 import { localKeyProvider } from './crypto/key-provider.ts';
 import { type Keyring, openKeyring } from './crypto/keyring.ts';
-import { parseToken } from './crypto/token.ts';
+import { mintToken, parseToken } from './crypto/token.ts';
 import { type Database, openDatabase } from './db/client.ts';
 import { findPrincipal } from './db/hot-path.ts';
 import { keyringStore } from './db/keyring-store.ts';
@@ -59,6 +60,14 @@ describe.each(testDatabases())('bootstrap on $kind', ({ open }) => {
     const { rows } = await withScope(db, accountScope(accountId), (tx) => listApiKeys(tx, accountId, {}, page));
     expect(rows.map((row) => row.prefix)).toEqual(['a-co']);
     expect(JSON.stringify(rows)).not.toContain(first.slice(5));
+  });
+
+  it('refuses a configured key that begins like one of ours and is none, which no request could use', async () => {
+    const made = mintToken('adm').token;
+    for (const broken of [made.slice(0, -1), `${made.slice(0, -1)}~`, mintToken('ent').token])
+      await expect(start(broken)).rejects.toThrow(ConfigError);
+    await start(made);
+    expect(await kindOf(made)).toBe('adm');
   });
 
   it('ends the configured key that was replaced by another one', async () => {

@@ -10,8 +10,9 @@ import {
 } from './accounts/store.ts';
 import { findApiKeyByText, revokeApiKeysNamed } from './api-keys/store.ts';
 import { recordEvent } from './audit/record.ts';
-import type { Config } from './config.ts';
+import { type Config, ConfigError } from './config.ts';
 import type { Keyring } from './crypto/keyring.ts';
+import { parseToken } from './crypto/token.ts';
 import type { Database } from './db/client.ts';
 import { accountScope, installationScope, withScope } from './db/scope.ts';
 import { newId } from './ids.ts';
@@ -34,6 +35,9 @@ export interface BootstrapParts {
 
 export async function bootstrap({ db, keyring, config }: BootstrapParts): Promise<BootstrapResult> {
   const apiKey = config.apiKey?.reveal();
+  // Identification takes the prefix for a key of our own and would refuse every request with it.
+  if (apiKey?.startsWith('mcpv_') && parseToken(apiKey) !== 'adm')
+    throw new ConfigError(['VALET_API_KEY begins like a key of this gateway and is no whole admin key: copy it again']);
   const find = () => withScope(db, installationScope, (tx) => findAccountByName(tx, defaultAccountName));
   const existing = await find();
   if (existing === undefined) {

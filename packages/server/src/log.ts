@@ -36,7 +36,7 @@ export function switchDebug(log: Logger, forMs = debugMs): void {
   if (before !== undefined) {
     clearTimeout(before.timer);
     raised.delete(log);
-    log.warn({ level: before.level }, 'log_level');
+    log.warn({ now: before.level }, 'log_level');
     log.level = before.level;
     return;
   }
@@ -44,7 +44,7 @@ export function switchDebug(log: Logger, forMs = debugMs): void {
   timer.unref();
   raised.set(log, { level: log.level, timer });
   log.level = 'debug';
-  log.warn({ level: 'debug', forMs }, 'log_level');
+  log.warn({ now: 'debug', forMs }, 'log_level');
 }
 
 export function createLog(

@@ -10,6 +10,15 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`);
 const complain = (text: string): void => void process.stderr.write(`${text}\n`);
 const shutdownMs = 15_000;
 
+// Whoever reads the answer may have read enough (`| head`); a gateway serves on whatever becomes of its output.
+let serves = false;
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (serves || error.code === 'EPIPE') return;
+  complain(`The answer could not be written (${error.code ?? error.name}).`);
+  process.exit(2);
+});
+process.stderr.on('error', () => undefined);
+
 function welcome(gateway: Gateway, url: string): void {
   const { config } = gateway.parts;
   const where = config.database.kind === 'postgres' ? 'PostgreSQL' : (config.database.dir ?? 'memory');
@@ -30,6 +39,7 @@ function welcome(gateway: Gateway, url: string): void {
 }
 
 async function serve(): Promise<void> {
+  serves = true;
   // Only here: commands start without loading a gateway.
   const { createGateway } = await import('./app.ts');
   const gateway = await createGateway(loadConfig());
@@ -38,7 +48,7 @@ async function serve(): Promise<void> {
     if (isStopping) process.exit(1);
     isStopping = true;
     // Whatever hangs, the process ends in time.
-    setTimeout(() => process.exit(1), shutdownMs).unref();
+    setTimeout(() => process.exit(1), gateway.parts.config.shutdownDelayMs + shutdownMs).unref();
     gateway.close().then(
       () => process.exit(0),
       (error: unknown) => {

@@ -27,6 +27,7 @@ export const permissions = z.array(permission).check(z.maxLength(1000));
 
 /** Both shapes may be present; then both must agree. */
 export const restrictions = z.strictObject({ ...listShape, permissions: z.optional(permissions) });
+/** What a server's rules are made of. */
 export type Restrictions = z.output<typeof restrictions>;
 
 /** What a user or a group may reach. Empty `allowed`: every connector; `blocked` always wins; `permissions` goes down to actions. */

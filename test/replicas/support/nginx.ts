@@ -3,7 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { freePort, Program } from './programs.ts';
+import { freePort } from '../../support/ports.ts';
+import { Program } from './programs.ts';
 
 const shipped = join(dirname(fileURLToPath(import.meta.url)), '../../../deploy/nginx/nginx.conf');
 

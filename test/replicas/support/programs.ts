@@ -2,11 +2,11 @@
 // test/support/packages tells at the end of the run what was left out.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../../support/ports.ts';
 
 // Debian keeps nginx where only root's PATH looks.
 const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
@@ -23,14 +23,6 @@ function programPath(name: string): string | undefined {
         return false;
       }
     });
-}
-
-export async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve, reject) => probe.once('error', reject).listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }
 
 async function accepts(port: number): Promise<boolean> {
@@ -67,7 +59,7 @@ export class Program {
     };
     child.stdout.on('data', read);
     child.stderr.on('data', read);
-    const end = performance.now() + 10_000;
+    const end = performance.now() + 30_000;
     while (!(await accepts(this.port))) {
       if (child.exitCode !== null || performance.now() > end)
         throw new Error(`${this.#file} did not start: ${this.output.slice(-1_000)}`);

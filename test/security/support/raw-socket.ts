@@ -16,9 +16,9 @@ export interface Exchange {
 export async function exchange(
   port: number,
   moves: readonly Move[],
-  options: { patienceMs?: number; halfClose?: boolean } = {},
+  options: { patienceMs?: number; halfClose?: boolean /** Enough was read. */; until?: RegExp } = {},
 ): Promise<Exchange> {
-  const { patienceMs = 3_000, halfClose = false } = options;
+  const { patienceMs = 3_000, halfClose = false, until } = options;
   const startedAt = performance.now();
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
   const chunks: Buffer[] = [];
@@ -28,7 +28,10 @@ export async function exchange(
       ended = true;
       resolve();
     };
-    socket.on('data', (chunk) => chunks.push(chunk));
+    socket.on('data', (chunk) => {
+      chunks.push(chunk);
+      if (until?.test(Buffer.concat(chunks).toString('latin1')) === true) resolve();
+    });
     socket.on('end', end);
     socket.on('close', end);
     // Being cut off is one of the results that are measured here.

@@ -10,6 +10,7 @@ const rule = (
 ): Rule => ({ route, who: 'account', ok: 200, changes: method !== 'GET', about, method, path, ...more });
 const group = (s: Subject) => `/api/groups/${s.groupId}`;
 const member = (s: Subject) => `${group(s)}/members/${s.userId}`;
+const drafted = (s: Subject) => ({ serverId: s.serverId, draft: { restrictions: null } });
 const access = (s: Subject) => `/api/users/${s.userId}/access`;
 
 export const policyRules: readonly Rule[] = [
@@ -37,5 +38,19 @@ export const policyRules: readonly Rule[] = [
     note: 'as a key',
     changes: false,
     body: (s) => ({ keyId: s.keyId, connectorId: 'demo', action: 'whoami' }),
+  }),
+  rule('policy.explain', 'POST', () => '/api/explain', 'object', {
+    note: 'by a draft',
+    changes: false,
+    body: (s) => ({ ...drafted(s), connectorId: 'demo', action: 'whoami' }),
+  }),
+  rule('policy.explainMany', 'POST', () => '/api/explain/many', null, {
+    changes: false,
+    body: () => ({ questions: [{ connectorId: 'demo', action: 'whoami' }] }),
+  }),
+  rule('policy.explainMany', 'POST', () => '/api/explain/many', 'object', {
+    note: 'by a draft',
+    changes: false,
+    body: (s) => ({ ...drafted(s), questions: [{ connectorId: 'demo', action: 'whoami' }] }),
   }),
 ];

@@ -14,6 +14,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
+{{/* An ingress knows names only, without the port that publicUrl may have. */}}
+{{- define "mcp-valet.hostname" -}}
+{{- (urlParse .Values.publicUrl).hostname -}}
+{{- end -}}
+
 {{- define "mcp-valet.host" -}}
 {{- (urlParse .Values.publicUrl).host -}}
 {{- end -}}

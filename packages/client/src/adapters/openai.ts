@@ -51,7 +51,7 @@ export interface OpenAIChatToolMessage {
 }
 
 interface HandleOptions {
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** A user's tools for the Responses API. */
@@ -62,7 +62,7 @@ export interface OpenAITools {
   handle(item: OpenAIFunctionCall, options?: HandleOptions): Promise<OpenAIFunctionCallOutput>;
   /** Runs the calls among the items of `response.output` that are for these tools, at the same time. */
   handleAll(
-    items: readonly { type: string; name?: string | null }[],
+    items: readonly { type: string; name?: string | null; call_id?: string | null; arguments?: unknown }[],
     options?: HandleOptions,
   ): Promise<OpenAIFunctionCallOutput[]>;
 }
@@ -75,7 +75,7 @@ export interface OpenAIChatTools {
   handle(call: OpenAIChatToolCall, options?: HandleOptions): Promise<OpenAIChatToolMessage>;
   /** Runs the calls among `message.tool_calls` that are for these tools, at the same time. */
   handleAll(
-    calls: readonly { type: string; function?: { name: string } }[] | undefined | null,
+    calls: readonly { id?: string; type: string; function?: { name: string; arguments?: string } }[] | undefined | null,
     options?: HandleOptions,
   ): Promise<OpenAIChatToolMessage[]>;
 }

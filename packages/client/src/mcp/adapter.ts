@@ -52,7 +52,7 @@ export interface Adapter<T> {
 /** Options of `toolsFor`. */
 export interface ToolsForOptions extends ToolFilter, ConnectLinks {
   /** Id of a durable run: a call that the run repeats after a restart is not executed again. */
-  runId?: string;
+  runId?: string | undefined;
 }
 
 export async function buildTools<T>(

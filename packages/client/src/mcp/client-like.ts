@@ -9,9 +9,9 @@ import type { McpTool, McpToolResult } from './protocol.ts';
 
 /** What the official clients take beside the parameters. */
 export interface McpRequestOptions {
-  signal?: AbortSignal;
-  timeout?: number;
-  onprogress?: (progress: Progress) => void;
+  signal?: AbortSignal | undefined;
+  timeout?: number | undefined;
+  onprogress?: ((progress: Progress) => void) | undefined;
 }
 
 /** A user's tools in the form of an MCP client. Holds nothing open. */

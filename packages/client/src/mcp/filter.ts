@@ -5,13 +5,13 @@ import type { McpTool } from './protocol.ts';
 /** Which tools to hand over. Without any of these: all that the user may call. */
 export interface ToolFilter {
   /** Only these. A name may end in `*`: `github__*`. */
-  include?: readonly string[];
+  include?: readonly string[] | undefined;
   /** Not these. */
-  exclude?: readonly string[];
+  exclude?: readonly string[] | undefined;
   /** Only tools that claim to change nothing. The claim is the upstream's. */
-  readOnly?: boolean;
+  readOnly?: boolean | undefined;
   /** Any other choice. */
-  where?: (tool: McpTool) => boolean;
+  where?: ((tool: McpTool) => boolean) | undefined;
 }
 
 function matcher(patterns: unknown, path: string): ((name: string) => boolean) | undefined {

@@ -14,16 +14,16 @@ import { tokenText } from './token-text.ts';
 /** Options of `hosted`. */
 export interface HostedOptions extends ToolFilter {
   /** Life of the token. Default 900, at most 86400. A token that the user brought lives as long as it lives. */
-  ttlSeconds?: number;
+  ttlSeconds?: number | undefined;
   /**
    * A token to hand over instead of one that is minted here, for servers that mint none. It must name the user by itself: a provider sends no
    * user header.
    */
-  token?: string | Secret;
+  token?: string | Secret | undefined;
   /** Name of this server for the model: letters, digits, `-` and `_`. Default `mcp_valet`. */
-  label?: string;
+  label?: string | undefined;
   /** OpenAI only: which calls wait for an approval. `writes`: all but those that claim to change nothing. Default `always`. */
-  approval?: 'always' | 'never' | 'writes';
+  approval?: 'always' | 'never' | 'writes' | undefined;
 }
 
 /** A tool of OpenAI's Responses API that calls the gateway from there. */

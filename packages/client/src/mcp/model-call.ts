@@ -9,9 +9,9 @@ import { errorResult } from './result-text.ts';
 /** How a model gets to know that a user has to connect an account. */
 export interface ConnectLinks {
   /** `to-model`: the text for the model holds the link, for chats whose only reader is that user. Default `hidden`. */
-  connectLinks?: 'hidden' | 'to-model';
+  connectLinks?: 'hidden' | 'to-model' | undefined;
   /** Hears of every missing credential, with the link, to show it outside of the conversation. */
-  onCredentialRequired?: (error: errors.CredentialRequiredError) => void;
+  onCredentialRequired?: ((error: errors.CredentialRequiredError) => void) | undefined;
 }
 
 /** Runs when the server says that there is no such tool, or not with these arguments: the kept list may be old. */

@@ -7,6 +7,8 @@ import { AuditPage } from './pages/audit.tsx';
 import { ConnectorPage } from './pages/connector.tsx';
 import { ConnectorsPage } from './pages/connectors.tsx';
 import { CredentialsPage } from './pages/credentials.tsx';
+import { GroupPage } from './pages/group.tsx';
+import { GroupsPage } from './pages/groups.tsx';
 import { LoginPage } from './pages/login.tsx';
 import { OverviewPage } from './pages/overview.tsx';
 import { ServerPage } from './pages/server.tsx';
@@ -51,6 +53,8 @@ export function App() {
             <Route path="/admin" component={OverviewPage} />
             <Route path="/admin/users" component={UsersPage} />
             <Route path="/admin/users/:id" component={UserPage} />
+            <Route path="/admin/groups" component={GroupsPage} />
+            <Route path="/admin/groups/:id" component={GroupPage} />
             <Route path="/admin/servers" component={ServersPage} />
             <Route path="/admin/servers/:id" component={ServerPage} />
             <Route path="/admin/connectors" component={ConnectorsPage} />

@@ -5,6 +5,7 @@ import { App } from './app.tsx';
 import './styles/base.css';
 import './styles/layout.css';
 import './styles/controls.css';
+import './styles/matrix.css';
 import { followTheme } from './theme.ts';
 
 followTheme();

@@ -8,6 +8,8 @@ import { assertCovers } from '../narrowed.ts';
 import { closePage, openPage } from '../page.ts';
 import { notFound, Refusal } from '../refusal.ts';
 import { getUser, getUserIds, lockUser } from '../users/store.ts';
+import { listApiKeys } from './list-store.ts';
+import { isPersonKey } from './person-store.ts';
 import {
   type ApiKeyRow,
   assertRoomForKey,
@@ -17,9 +19,7 @@ import {
   findApiKeyByText,
   hasSuccessor,
   inMs,
-  isPersonKey,
   type KeyChanges,
-  listApiKeys,
   lockApiKey,
   mintApiKey,
   revokeApiKey,

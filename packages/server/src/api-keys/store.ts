@@ -1,13 +1,11 @@
 // Where bearer tokens live, those of server URLs included. Only keyed hashes are stored; the text exists once, in what `mintApiKey` returns.
 import type { KeyKind } from '@mcp-valet/shared';
-import { and, count, desc, eq, gt, inArray, isNull, lt, ne, notInArray, or, type SQL, sql } from 'drizzle-orm';
+import { and, count, desc, eq, gt, inArray, isNull, ne, notInArray, or, type SQL, sql } from 'drizzle-orm';
 import type { Keyring } from '../crypto/keyring.ts';
 import { mintToken, shownPrefix } from '../crypto/token.ts';
-import { apiKeys, type Delegation, users } from '../db/schema.ts';
+import { apiKeys, type Delegation } from '../db/schema.ts';
 import type { Db } from '../db/scope.ts';
 import { newId } from '../ids.ts';
-import type { Page } from '../page.ts';
-import { rowsToRead } from '../page.ts';
 import { notFound, Refusal } from '../refusal.ts';
 
 export type ApiKeyRow = typeof apiKeys.$inferSelect;
@@ -58,31 +56,14 @@ export async function storeApiKey(tx: Db, keyring: Keyring, key: NewKey, text: s
   return insertKey(tx, keyring, key, text, shownPrefix(text));
 }
 
-/** Shown where others show how their text begins: whoever signs in to the dashboard at an issuer has a key without a text. */
-const personPrefix = 'oidc:';
-export const isPersonKey = ({ prefix }: Pick<ApiKeyRow, 'prefix'>): boolean => prefix.startsWith(personPrefix);
-
-/** The newest key of this person, and whether its time is over; revoked or not. Nobody chooses a prefix, so nobody else's key has it. */
-export async function findPersonKey(
+/** Stores a key under a text and a prefix that were chosen elsewhere. */
+export async function insertKey(
   tx: Db,
-  accountId: string,
-  person: string,
-): Promise<{ row: ApiKeyRow; isPast: boolean } | undefined> {
-  const [found] = await tx
-    .select({ row: apiKeys, isPast: sql<boolean>`coalesce(${apiKeys.expiresAt} <= now(), false)` })
-    .from(apiKeys)
-    .where(and(eq(apiKeys.accountId, accountId), isNull(apiKeys.userId), eq(apiKeys.prefix, personPrefix + person)))
-    .orderBy(desc(apiKeys.createdAt), desc(apiKeys.id))
-    .limit(1);
-  return found;
-}
-
-/** A key whose text nobody ever has: sessions stand for it, revoking it ends them. */
-export function storePersonKey(tx: Db, keyring: Keyring, key: NewKey, person: string): Promise<ApiKeyRow> {
-  return insertKey(tx, keyring, key, mintToken(key.kind).token, personPrefix + person);
-}
-
-async function insertKey(tx: Db, keyring: Keyring, key: NewKey, token: string, prefix: string): Promise<ApiKeyRow> {
+  keyring: Keyring,
+  key: NewKey,
+  token: string,
+  prefix: string,
+): Promise<ApiKeyRow> {
   const { accountId, kind, name, userId, serverId, expiresInDays, expiresAt, scopes, allowedUsers } = key;
   const [row] = await tx
     .insert(apiKeys)
@@ -219,41 +200,6 @@ export async function listKeysOfUser(tx: Db, accountId: string, userId: string):
     .limit(1000);
 }
 
-export interface KeyFilter {
-  userId?: string | undefined;
-  serverId?: string | undefined;
-}
-
-/** The account's keys, newest first. */
-export async function listApiKeys(
-  tx: Db,
-  accountId: string,
-  filter: KeyFilter,
-  page: Page,
-): Promise<{ rows: (ApiKeyRow & { username: string | null })[]; total: number }> {
-  const wanted = and(
-    eq(apiKeys.accountId, accountId),
-    // Delegated tokens have a list of their own.
-    ne(apiKeys.kind, 'usr'),
-    filter.userId === undefined ? undefined : eq(apiKeys.userId, filter.userId),
-    filter.serverId === undefined ? undefined : eq(apiKeys.serverId, filter.serverId),
-  );
-  const [time, id] = page.after ?? [];
-  const at = new Date(Number(time));
-  const after =
-    id === undefined ? undefined : or(lt(apiKeys.createdAt, at), and(eq(apiKeys.createdAt, at), lt(apiKeys.id, id)));
-  const rows = await tx
-    .select({ key: apiKeys, username: users.username })
-    .from(apiKeys)
-    .leftJoin(users, and(eq(users.accountId, apiKeys.accountId), eq(users.id, apiKeys.userId)))
-    .where(and(wanted, after))
-    .orderBy(desc(apiKeys.createdAt), desc(apiKeys.id))
-    .limit(rowsToRead(page))
-    .offset(page.after === undefined ? page.offset : 0);
-  const [counted] = await tx.select({ total: count() }).from(apiKeys).where(wanted);
-  return { rows: rows.map(({ key, username }) => ({ ...key, username })), total: counted?.total ?? 0 };
-}
-
 /** The newest token of each server, ended ones left out. Index: api_keys_server. */
 export async function findServerTokens(
   tx: Db,
@@ -283,14 +229,6 @@ export async function endServerTokens(
     .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.serverId, serverId), isNull(apiKeys.revokedAt)))
     .returning({ id: apiKeys.id });
   return touched.map((key) => key.id);
-}
-
-/** Notes that these keys are in use now. */
-export async function touchApiKeys(tx: Db, accountId: string, ids: readonly string[]): Promise<void> {
-  await tx
-    .update(apiKeys)
-    .set({ lastUsedAt: sql`now()` })
-    .where(and(eq(apiKeys.accountId, accountId), inArray(apiKeys.id, [...ids])));
 }
 
 const mintedBy = (keyIds: readonly string[]) => inArray(sql`${apiKeys.delegation}->>'mintedBy'`, [...keyIds]);

@@ -11,7 +11,8 @@ import { keyringStore } from '../db/keyring-store.ts';
 import { accountScope, withScope } from '../db/scope.ts';
 import { newId } from '../ids.ts';
 import { openPage } from '../page.ts';
-import { listApiKeys, mintApiKey } from './store.ts';
+import { listApiKeys } from './list-store.ts';
+import { mintApiKey } from './store.ts';
 import { createKeyUse } from './use.ts';
 
 it('notes the keys that were used and no others, also when the gateway closes before the minute is over', async () => {

@@ -1,9 +1,10 @@
 // When keys were last used, to the minute. Collected in memory and written once a minute, so that a busy key costs no write per request.
 // Must not be relied on for security: what a crash loses is at most a minute of "last used".
+import { and, eq, inArray, sql } from 'drizzle-orm';
 import type { Logger } from 'pino';
 import type { Database } from '../db/client.ts';
-import { accountScope, withScope } from '../db/scope.ts';
-import { touchApiKeys } from './store.ts';
+import { apiKeys } from '../db/schema.ts';
+import { accountScope, type Db, withScope } from '../db/scope.ts';
 
 export interface KeyUse {
   note(key: { accountId: string; keyId: string }): void;
@@ -47,4 +48,12 @@ export function createKeyUse({ db, log }: { db: Database; log: Logger }): KeyUse
       await flush();
     },
   };
+}
+
+/** Notes that these keys are in use now. */
+async function touchApiKeys(tx: Db, accountId: string, ids: readonly string[]): Promise<void> {
+  await tx
+    .update(apiKeys)
+    .set({ lastUsedAt: sql`now()` })
+    .where(and(eq(apiKeys.accountId, accountId), inArray(apiKeys.id, [...ids])));
 }

@@ -6,7 +6,7 @@
 import ipaddr from 'ipaddr.js';
 import type { Logger } from 'pino';
 import type { Database } from '../db/client.ts';
-import { auditEvents } from '../db/schema.ts';
+import { auditEvents } from '../db/schema-trail.ts';
 import { type Db, withScope } from '../db/scope.ts';
 import { newId } from '../ids.ts';
 import { redactDetails, redactText } from './redact.ts';

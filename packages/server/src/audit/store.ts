@@ -1,7 +1,7 @@
 // Reads the audit trail. Writing is `audit/record`'s alone; the database refuses to change or delete an event.
 import { and, desc, eq, gte, ilike, lt, lte, or, type SQL } from 'drizzle-orm';
 import { countUpTo } from '../db/count.ts';
-import { auditEvents } from '../db/schema.ts';
+import { auditEvents } from '../db/schema-trail.ts';
 import type { Db } from '../db/scope.ts';
 import type { Page } from '../page.ts';
 import { maxTotal, rowsToRead } from '../page.ts';

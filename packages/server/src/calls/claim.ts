@@ -2,7 +2,7 @@
 // that is sent twice at a time waits for the first and is then answered with what that did. Calls claim in the journal, not here.
 import { and, eq, lte, sql } from 'drizzle-orm';
 import { asDatabaseError, DatabaseUnavailable } from '../db/errors.ts';
-import { claims } from '../db/schema.ts';
+import { claims } from '../db/schema-trail.ts';
 import type { Db } from '../db/scope.ts';
 import { Refusal } from '../refusal.ts';
 

@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import type { Database } from '../db/client.ts';
 import { readEpoch } from '../db/epoch.ts';
 import type { ClaimPlace } from '../db/hot-path.ts';
-import { claims } from '../db/schema.ts';
+import { claims } from '../db/schema-trail.ts';
 import { type Db, withScope } from '../db/scope.ts';
 import { Refusal } from '../refusal.ts';
 

@@ -2,7 +2,8 @@
 import type { CallRecord } from '@mcp-valet/shared';
 import { and, desc, eq, getTableColumns, gte, lt, lte, type SQL, sql } from 'drizzle-orm';
 import { countUpTo } from '../db/count.ts';
-import { apiKeys, calls, users } from '../db/schema.ts';
+import { apiKeys, users } from '../db/schema.ts';
+import { calls } from '../db/schema-trail.ts';
 import type { Db } from '../db/scope.ts';
 import type { Page } from '../page.ts';
 import { maxTotal, rowsToRead } from '../page.ts';

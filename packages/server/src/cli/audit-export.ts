@@ -1,5 +1,5 @@
 // `mcp-valet audit export FILE`: an account's trail as lines of JSON, newest first, read page by page. Never writes to the database.
-import { open, rename, rm } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { findAccountByName } from '../accounts/store.ts';
 import { shownEvent } from '../audit/shown.ts';
@@ -7,7 +7,7 @@ import { readEvents } from '../audit/store.ts';
 import { loadConfig } from '../config.ts';
 import { accountScope, installationScope, withScope } from '../db/scope.ts';
 import type { AccountOptions } from './account.ts';
-import { fileProblem } from './files.ts';
+import { draftOf, takeName, unwritable } from './files.ts';
 import { withDatabase } from './open.ts';
 import { CommandError, type CommandResult, type Done, progressOn, shown, type Terminal } from './program.ts';
 
@@ -32,14 +32,14 @@ export function auditExport(audit: Command, terminal: Terminal, done: Done): voi
 async function exportTrail(file: string, options: Options, terminal: Terminal): Promise<CommandResult> {
   const span = { from: timeOf('--from', options.from), to: timeOf('--to', options.to) };
   const progress = progressOn(terminal);
-  const draft = `${file}.part`;
+  // Under another name until it is whole: half a trail must not pass for one.
+  const draft = draftOf(file);
   const events = await withDatabase(loadConfig(terminal.env), async (db) => {
     const name = options.account ?? 'default';
     const account = await withScope(db, installationScope, (tx) => findAccountByName(tx, name));
     if (account === undefined) throw new CommandError(`There is no account ${name}.`);
-    // Under another name until it is whole: half a trail must not pass for one.
     const out = await open(draft, 'wx', 0o600).catch((error: unknown) => {
-      throw new CommandError(`${draft} cannot be written (${fileProblem(error)}).`);
+      throw unwritable(draft, error);
     });
     try {
       let count = 0;
@@ -50,7 +50,10 @@ async function exportTrail(file: string, options: Options, terminal: Terminal): 
         count += rows.length;
         progress(`${count} events`);
         before = rows.at(-1)?.seq;
-        if (rows.length < perPage) return count;
+        if (rows.length < perPage) {
+          await takeName(draft, file);
+          return count;
+        }
       }
     } catch (error) {
       await rm(draft, { force: true });
@@ -59,7 +62,6 @@ async function exportTrail(file: string, options: Options, terminal: Terminal): 
       await out.close();
     }
   });
-  await rename(draft, file);
   return shown(options.json, { file, events }, `Wrote ${events} events to ${file}.`);
 }
 

@@ -13,7 +13,7 @@ import { accountScope, installationScope, withScope } from '../db/scope.ts';
 import { newId } from '../ids.ts';
 import { openPage } from '../page.ts';
 import { Refusal } from '../refusal.ts';
-import { readGiven } from './files.ts';
+import { readGiven, unwritable } from './files.ts';
 import { withStores } from './open.ts';
 import { CommandError, type CommandGroup, type CommandResult, shown } from './program.ts';
 import { surroundings } from './surroundings.ts';
@@ -21,6 +21,7 @@ import { surroundings } from './surroundings.ts';
 type Env = Readonly<Record<string, string | undefined>> | undefined;
 
 const maxAccounts = 1_000;
+const asCreated = { fields: [], differences: [] };
 
 export const configCommands: CommandGroup = (program, terminal, done) => {
   const config = program
@@ -75,7 +76,9 @@ async function exportConfig(options: { account?: string[]; file?: string }, env:
       states.flatMap((state) => state.notes),
     );
     if (options.file === undefined) return { code: 0, said: text.trimEnd(), complained: '' };
-    await writeFile(options.file, text, { mode: 0o600 });
+    await writeFile(options.file, text, { mode: 0o600 }).catch((error: unknown) => {
+      throw unwritable(`${options.file}`, error);
+    });
     return { code: 0, said: `Wrote ${wanted.length} accounts to ${options.file}.`, complained: '' };
   });
 }
@@ -121,14 +124,14 @@ async function applyAccount(
   const { db, keyring, dryRun } = options;
   const { name, callsPerMinute } = wanted;
   if (existing === undefined && dryRun) {
-    applied.changes.push({ what: 'create', noun: 'account', account: name, id: undefined, name, fields: [] });
+    applied.changes.push({ what: 'create', noun: 'account', account: name, id: undefined, name, ...asCreated });
     return;
   }
   const id = existing?.id ?? newId('acc');
   const result = await withScope(db, accountScope(id), async (tx) => {
     if (existing !== undefined) return { changes: await writeAccount(tx, existing, wanted, options), token: undefined };
     const made = await createAccount(tx, keyring, { id, name, callsPerMinute });
-    const created: AccountChange = { what: 'create', noun: 'account', account: name, id, name, fields: [] };
+    const created: AccountChange = { what: 'create', noun: 'account', account: name, id, name, ...asCreated };
     return { changes: [created, ...(await writeAccount(tx, made.account, wanted, options))], token: made.token };
   });
   applied.changes.push(...result.changes);
@@ -167,12 +170,22 @@ function told(error: unknown, account: string, applied: Applied, isDry: boolean)
   return new CommandError(`Account ${account} was not changed: ${error.message}.${places}${done}`);
 }
 
+const maxShown = 100;
+
+function brief(value: unknown): string {
+  const text = value === undefined ? '(none)' : JSON.stringify(value);
+  return text.length > maxShown ? `${text.slice(0, maxShown)}…` : text;
+}
+
 function sentences({ changes, keys }: Applied, { prune, dryRun }: { prune: boolean; dryRun: boolean }): string {
   if (changes.length === 0) return `Nothing ${dryRun ? 'would change' : 'to change'}.`;
   const mark = { create: '+', update: '~', delete: '-' };
-  const lines = changes.map(({ what, noun, account, name, fields }) => {
+  const lines = changes.flatMap(({ what, noun, account, name, differences }) => {
     const at = noun === 'account' ? '' : ` (${account})`;
-    return `${mark[what]} ${noun} ${name}${at}${fields.length > 0 ? `: ${fields.join(', ')}` : ''}`;
+    return [
+      `${mark[what]} ${noun} ${name}${at}`,
+      ...differences.map(({ field, from, to }) => `    ${field}: ${brief(from)} -> ${brief(to)}`),
+    ];
   });
   const shownKeys = keys.map(({ account, apiKey }) => `Admin key of ${account}, shown this once: ${apiKey}`);
   const total = `${changes.length} change${changes.length === 1 ? '' : 's'}${dryRun ? ' would be made' : ''}${prune ? '' : '; nothing is deleted without --prune'}.`;

@@ -2,13 +2,14 @@
 
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { backUp, copyFrom, type Living, living, type RestoreOptions, restore } from '../backup/copy.ts';
 import { openBackup } from '../backup/format.ts';
 import { type Config, loadConfig, Secret } from '../config.ts';
 import { migrate } from '../db/migrate.ts';
 import { keySourceOf } from '../rotation/key-source.ts';
 import { version } from '../version.ts';
+import { draftOf, readGiven, takeName, unwritable } from './files.ts';
 import { openTarget, withDatabase } from './open.ts';
 import { CommandError, type CommandGroup, type CommandResult, progressOn, shown, type Terminal } from './program.ts';
 
@@ -43,13 +44,17 @@ export const dbCommands: CommandGroup = (program, terminal, done) => {
   group
     .command('revocations <file>')
     .description('Write which keys and users are alive now, for a later restore of an older backup. Make it often.')
-    .action(done((file: string) => revocationsCommand(file, terminal)));
+    .option('--json', 'answer in JSON')
+    .action(done((file: string, options: Json) => revocationsCommand(file, options, terminal)));
   group
     .command('restore <file>')
     .description('Fill an empty database from a backup. The master key of the backup must be configured.')
     .option('--revocations <file>', 'end every key and user that was not alive when this file was made')
     .option('--keep-keys', 'keys that were revoked after the backup may sign in again; only where there were none')
-    .option('--revoke-keys', 'no key of the backup may sign in; VALET_API_KEY makes a new one at the next start')
+    .option(
+      '--revoke-keys',
+      'no key of the backup may sign in; a new VALET_API_KEY makes one at the next start, or "keys create"',
+    )
     .option('--json', 'answer in JSON')
     .action(done((file: string, options: RestoreChoice) => restoreCommand(file, options, terminal)));
 };
@@ -106,9 +111,8 @@ function sourceOf(text: string): Config['database'] {
 
 async function backupCommand(file: string, options: Json, terminal: Terminal): Promise<CommandResult> {
   const config = loadConfig(terminal.env);
+  const draft = draftOf(file);
   const rows = await withDatabase(config, async (db) => {
-    // A name of its own: what a killed backup left must not stand in the way of the next one.
-    const draft = `${file}.${process.pid}.partial`;
     const out = createWriteStream(draft, { flags: 'wx', mode: 0o600 });
     // Opened, or refused, before anything is read.
     await once(out, 'open').catch((error: unknown) => {
@@ -135,27 +139,17 @@ async function backupCommand(file: string, options: Json, terminal: Terminal): P
   return shown(options.json, { file, rows }, `Wrote ${total(rows)} rows to ${file}. ${note}`);
 }
 
-const unwritable = (file: string, error: unknown): CommandError =>
-  new CommandError(`${file} cannot be written (${String((error as NodeJS.ErrnoException).code)}).`);
-
-/** Never over another backup. */
-async function takeName(draft: string, file: string): Promise<void> {
-  await writeFile(file, '', { flag: 'wx', mode: 0o600 }).catch((error: unknown) => {
-    throw unwritable(file, error);
-  });
-  await rename(draft, file);
-}
-
-async function revocationsCommand(file: string, terminal: Terminal): Promise<CommandResult> {
+async function revocationsCommand(file: string, options: Json, terminal: Terminal): Promise<CommandResult> {
   const alive = await withDatabase(loadConfig(terminal.env), living);
+  const [keys, users] = [alive.keys.length, alive.users.length];
   // Beside and renamed: the one before stays whole until this one is.
-  await writeFile(`${file}.partial`, `${JSON.stringify({ format: livingFormat, ...alive })}\n`, { mode: 0o600 });
-  await rename(`${file}.partial`, file);
-  return {
-    code: 0,
-    said: `Wrote ${alive.keys.length} keys and ${alive.users.length} users that are alive to ${file}.`,
-    complained: '',
-  };
+  const draft = `${file}.partial`;
+  await writeFile(draft, `${JSON.stringify({ format: livingFormat, ...alive })}\n`, { mode: 0o600 })
+    .then(() => rename(draft, file))
+    .catch((error: unknown) => {
+      throw unwritable(file, error);
+    });
+  return shown(options.json, { file, keys, users }, `Wrote ${keys} keys and ${users} users that are alive to ${file}.`);
 }
 
 const livingFormat = 'mcp-valet-living/1';
@@ -170,15 +164,21 @@ async function choiceOf(
     );
   if (keepKeys === true) return 'keep';
   if (revokeKeys === true) return 'revoke';
-  const found = JSON.parse(await readFile(revocations as string, 'utf8')) as Partial<Living> & {
-    format?: string;
-    createdAt?: string;
-  };
+  const found = readLiving(await readGiven(revocations as string, `The file ${revocations}`));
   if (found.format !== livingFormat || !Array.isArray(found.keys) || !Array.isArray(found.users))
     throw new CommandError(`${revocations} was not made by "mcp-valet db revocations".`);
   if ((found.createdAt ?? '') < madeAt)
     throw new CommandError(`${revocations} is older than the backup; it cannot say what was ended since.`);
   return { keys: found.keys.map(String), users: found.users.map(String) };
+}
+
+function readLiving(text: string): Partial<Living> & { format?: string; createdAt?: string } {
+  try {
+    return (JSON.parse(text) ?? {}) as ReturnType<typeof readLiving>;
+  } catch (error) {
+    if (error instanceof SyntaxError) return {};
+    throw error;
+  }
 }
 
 async function restoreCommand(file: string, options: RestoreChoice, terminal: Terminal): Promise<CommandResult> {

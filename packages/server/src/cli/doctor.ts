@@ -1,6 +1,5 @@
 // `mcp-valet doctor`: looks at everything that a gateway of this configuration needs, and says what to do about what it does not find. Reads only; upstreams are asked
 // for nothing but an answer.
-import { Redis } from 'ioredis';
 import { listAccounts } from '../accounts/store.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { findSandbox } from '../connectors/backends/mcp-stdio-sandbox.ts';
@@ -12,19 +11,12 @@ import { inspectDatabase } from '../db/migrate.ts';
 import { accountScope, installationScope, scopedQuery, withScope } from '../db/scope.ts';
 import { openPage } from '../page.ts';
 import type { Env } from './account.ts';
-import { existingKeyring, withDatabase } from './open.ts';
+import { type Finding, fail, nameOf, ok, warn } from './finding.ts';
+import { limitStore } from './limit-store.ts';
+import { DatabaseInUse, existingKeyring, NoDatabaseYet, NotUsedYet, withDatabase } from './open.ts';
 import { type CommandGroup, type CommandResult, shown } from './program.ts';
 
-export interface Finding {
-  what: 'ok' | 'warn' | 'fail';
-  about: string;
-  found: string;
-  /** What to do, where there is something to do. */
-  advice?: string;
-}
-
 const upstreamWithinMs = 5_000;
-const redisWithinMs = 2_000;
 /** Tokens and windows live by the database's clock, logs by the process's. */
 const clockWarnMs = 2_000;
 const clockFailMs = 30_000;
@@ -41,15 +33,10 @@ export const doctorCommands: CommandGroup = (program, terminal, done) => {
     .action(done((options: { upstreams: boolean; json?: boolean }) => doctor(options, terminal.env)));
 };
 
-const ok = (about: string, found: string): Finding => ({ what: 'ok', about, found });
-const warn = (about: string, found: string, advice: string): Finding => ({ what: 'warn', about, found, advice });
-const fail = (about: string, found: string, advice: string): Finding => ({ what: 'fail', about, found, advice });
-const nameOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
 async function doctor(options: { upstreams: boolean; json?: boolean }, env: Env): Promise<CommandResult> {
   // A configuration that is wrong ends here, with every wrong name: that is a finding by itself.
   const config = loadConfig(env);
-  const findings: Finding[] = [...configuration(config), await redis(config)].filter(
+  const findings: Finding[] = [...configuration(config), await limitStore(config)].filter(
     (finding) => finding !== undefined,
   );
   const { catalog, found } = await localServers(config);
@@ -60,7 +47,11 @@ async function doctor(options: { upstreams: boolean; json?: boolean }, env: Env)
     const mark = { ok: 'ok  ', warn: 'warn', fail: 'FAIL' }[what];
     return `${mark}  ${about}: ${text}${advice === undefined ? '' : `\n      -> ${advice}`}`;
   });
-  const end = failed === 0 ? 'Nothing is wrong.' : `${failed} of ${findings.length} checks failed.`;
+  const warned = findings.filter(({ what }) => what === 'warn').length;
+  const end = [
+    failed === 0 ? 'Nothing is wrong.' : `${failed} of ${findings.length} checks failed.`,
+    ...(warned === 0 ? [] : [`Warnings: ${warned}.`]),
+  ].join(' ');
   return {
     ...shown(options.json, { ok: failed === 0, findings }, [...lines, '', end].join('\n')),
     code: failed === 0 ? 0 : 1,
@@ -90,41 +81,6 @@ function configuration(config: Config): Finding[] {
       ),
     );
   return findings;
-}
-
-async function redis({ rateLimitStore, database: { kind } }: Config): Promise<Finding | undefined> {
-  const about = 'Rate limits';
-  if (rateLimitStore.kind === 'memory')
-    return kind === 'pglite'
-      ? ok(about, 'counted in the one process there can be')
-      : warn(
-          about,
-          'counted in each process',
-          'With several gateways remove VALET_RATE_LIMIT_STORE, or set REDIS_URL.',
-        );
-  if (rateLimitStore.redisUrl === undefined) return ok(about, 'counted in PostgreSQL for all gateways');
-  const client = new Redis(rateLimitStore.redisUrl.reveal(), {
-    lazyConnect: true,
-    maxRetriesPerRequest: 0,
-    connectTimeout: redisWithinMs,
-    commandTimeout: redisWithinMs,
-    retryStrategy: () => null,
-  });
-  // Its errors come with the command, too; without a listener they would be printed.
-  client.on('error', () => undefined);
-  try {
-    await client.connect();
-    await client.ping();
-    return ok(about, 'counted in Redis, which answers');
-  } catch (error) {
-    return fail(
-      about,
-      `Redis does not answer: ${nameOf(error)}`,
-      'Check REDIS_URL, or unset it: PostgreSQL counts then.',
-    );
-  } finally {
-    client.disconnect();
-  }
 }
 
 async function localServers(config: Config): Promise<{ catalog: StdioCatalog; found: Finding[] }> {
@@ -160,9 +116,13 @@ async function localServers(config: Config): Promise<{ catalog: StdioCatalog; fo
 async function database(config: Config, catalog: StdioCatalog | undefined): Promise<Finding[]> {
   const findings: Finding[] = [];
   const look = async (db: Database): Promise<void> => {
+    const { isEmpty, pending, warnings } = await inspectDatabase(db);
     findings.push(ok('Database', db.kind === 'postgres' ? 'PostgreSQL answers' : 'the embedded database opens'));
-    const { pending, warnings } = await inspectDatabase(db);
     for (const text of warnings) findings.push(warn('Database', text, 'See "Which database" in the operating guide.'));
+    if (isEmpty) {
+      findings.push(warn('Schema', 'none yet: no gateway has used this database', 'Start the gateway.'));
+      return;
+    }
     if (pending.length > 0) {
       const advice = 'Run "mcp-valet db migrate", or start the gateway of this version.';
       findings.push(fail('Schema', `${pending.length} migrations are not applied`, advice));
@@ -173,11 +133,29 @@ async function database(config: Config, catalog: StdioCatalog | undefined): Prom
     if (catalog !== undefined) findings.push(...(await upstreams(config, db, catalog)));
   };
   try {
-    await withDatabase(config, look, 'While a gateway has it open, ask that gateway: GET /status.');
+    await withDatabase(config, look);
   } catch (error) {
-    findings.push(fail('Database', nameOf(error), 'Check DATABASE_URL, and that the database runs.'));
+    findings.push(notOpened(error, config.database));
   }
   return findings;
+}
+
+function notOpened(error: unknown, { kind, url }: Config['database']): Finding {
+  if (error instanceof NoDatabaseYet)
+    return warn('Database', nameOf(error), 'Start the gateway, or correct DATABASE_URL if it has run before.');
+  if (error instanceof DatabaseInUse)
+    return warn(
+      'Database',
+      'a gateway has the embedded database open, so nothing in it was checked',
+      'Ask that gateway (GET /readyz, GET /status), or stop it and run this again.',
+    );
+  if (kind === 'pglite') return fail('Database', nameOf(error), 'Check DATABASE_URL, and who may read the directory.');
+  const { host, pathname } = new URL(url.reveal());
+  return fail(
+    'Database',
+    nameOf(error),
+    `Check DATABASE_URL, and that ${host}${pathname} runs and is reached from here.`,
+  );
 }
 
 async function clock(db: Database): Promise<Finding> {
@@ -199,6 +177,7 @@ async function masterKey(config: Config, db: Database): Promise<Finding> {
     const { installationId } = await existingKeyring(config, db);
     return ok('Master key', `opens the keyring of installation ${installationId}`);
   } catch (error) {
+    if (error instanceof NotUsedYet) return warn('Master key', nameOf(error), 'Start the gateway.');
     return fail(
       'Master key',
       nameOf(error),

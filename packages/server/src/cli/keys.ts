@@ -1,9 +1,9 @@
 // `mcp-valet keys`: API keys of an account, without one at hand. What the operator's first key is for when it was lost.
+import { listApiKeys } from '../api-keys/list-store.ts';
 import {
   type ApiKeyRow,
   assertRoomForKey,
   findApiKey,
-  listApiKeys,
   mintApiKey,
   revokeApiKey,
   revokeTokensOf,

@@ -7,15 +7,7 @@ import { beginRotation, countUnder, freshHolders, readMasterKeys } from '../db/m
 import { installationScope, withScope } from '../db/scope.ts';
 import { createRotation, type Step } from '../rotation/rotate.ts';
 import { existingKeyring, withDatabase } from './open.ts';
-import {
-  answered,
-  CommandError,
-  type CommandGroup,
-  type CommandResult,
-  progressOn,
-  shown,
-  type Terminal,
-} from './program.ts';
+import { CommandError, type CommandGroup, type CommandResult, progressOn, shown, type Terminal } from './program.ts';
 
 const embeddedHint =
   'A gateway that has the embedded database open rotates by itself: restart it with VALET_MASTER_KEY_NEXT_FILE set, and see its log.';
@@ -26,6 +18,7 @@ export const masterKeyCommands: CommandGroup = (program, terminal, done) => {
   group
     .command('create <file>')
     .description('Write a fresh master key to a file that does not exist yet, readable by its owner only.')
+    .option('--json', 'answer in JSON')
     .action(done(create));
   group
     .command('status')
@@ -50,7 +43,7 @@ Before: make a key (master-key create FILE), keep a copy apart from the database
 VALET_MASTER_KEY_FILE the one in use, VALET_MASTER_KEY_NEXT_FILE the next one.
 After: restart every gateway with the new one as VALET_MASTER_KEY_FILE. The old one is needed for older backups only.`;
 
-async function create(file: string): Promise<CommandResult> {
+async function create(file: string, options: { json?: boolean }): Promise<CommandResult> {
   try {
     (await createMasterKeyFile(file)).fill(0);
   } catch (error) {
@@ -61,7 +54,8 @@ async function create(file: string): Promise<CommandResult> {
         : `${file} cannot be written (${String(code)}).`,
     );
   }
-  return answered(`A fresh master key is in ${file}. Keep a copy apart from the database and its backups.`);
+  const sentence = `A fresh master key is in ${file}. Keep a copy apart from the database and its backups.`;
+  return shown(options.json, { file }, sentence);
 }
 
 interface Status {

@@ -10,6 +10,11 @@ import { DirectoryLocked } from '../db/lock.ts';
 import { keySourceOf } from '../rotation/key-source.ts';
 import { CommandError } from './program.ts';
 
+/** Told apart from a database that fails: nothing is wrong with an installation whose gateway has not run yet, or runs now. */
+export class NoDatabaseYet extends CommandError {}
+export class NotUsedYet extends CommandError {}
+export class DatabaseInUse extends CommandError {}
+
 /** Runs `work` on the database of the configuration. `hint`: what to do instead while a gateway has the embedded one. */
 export async function withDatabase<T>(
   { database }: Pick<Config, 'database'>,
@@ -18,13 +23,15 @@ export async function withDatabase<T>(
 ): Promise<T> {
   // Opening a directory that is no database would make one.
   if (database.kind === 'pglite' && (database.dir === undefined || !existsSync(join(database.dir, 'PG_VERSION'))))
-    throw new CommandError('DATABASE_URL names no embedded database that exists');
+    throw new NoDatabaseYet(
+      `There is no embedded database at ${database.dir ?? 'memory'}; the first start of a gateway makes one.`,
+    );
   const migrateUrl = database.kind === 'postgres' ? database.migrateUrl?.reveal() : undefined;
   let db: Database;
   try {
     db = await openDatabase({ url: database.url.reveal(), migrateUrl });
   } catch (error) {
-    if (error instanceof DirectoryLocked) throw new CommandError(`${error.message}${hint && `\n${hint}`}`);
+    if (error instanceof DirectoryLocked) throw new DatabaseInUse(`${error.message}${hint && `\n${hint}`}`);
     throw error;
   }
   try {
@@ -49,7 +56,7 @@ export function openTarget({ database }: Pick<Config, 'database'>): Promise<Data
 /** The keyring of a database that a gateway has used; a wrong master key is refused here. */
 export async function existingKeyring(config: Parameters<typeof keySourceOf>[0], db: Database): Promise<Keyring> {
   const store = keyringStore(db);
-  const nothing = () => Promise.reject(new CommandError('no gateway has used this database yet'));
+  const nothing = () => Promise.reject(new NotUsedYet('no gateway has used this database yet'));
   return openKeyring({
     store: { load: store.load, hasRows: nothing, create: nothing },
     newInstallationId: () => '',

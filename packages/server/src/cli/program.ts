@@ -39,7 +39,7 @@ export type Done = <A extends unknown[]>(
   action: (...args: A) => Promise<CommandResult>,
 ) => (...args: A) => Promise<void>;
 
-export const answered = (said: string): CommandResult => ({ code: 0, said, complained: '' });
+const answered = (said: string): CommandResult => ({ code: 0, said, complained: '' });
 /** `value` as JSON with `--json`, else the sentences. */
 export const shown = (isJson: boolean | undefined, value: unknown, sentences: string): CommandResult =>
   answered(isJson === true ? JSON.stringify(value) : sentences);

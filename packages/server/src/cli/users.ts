@@ -1,5 +1,5 @@
 // `mcp-valet users`: users of an account from the operator's shell. Credentials and connecting are the API's and the dashboard's.
-import { username as usernameSchema } from '@mcp-valet/shared';
+import { contract } from '@mcp-valet/shared';
 import { isUniqueViolation } from '../db/errors.ts';
 import { openPage } from '../page.ts';
 import { getUser, insertUser, listUsers, updateUser } from '../users/store.ts';
@@ -41,11 +41,13 @@ async function create(
   options: AccountOptions & { email?: string; description?: string },
   env: Env,
 ): Promise<CommandResult> {
-  const checked = usernameSchema.safeParse(username);
-  if (!checked.success) throw new CommandError(`The username is refused: ${checked.error.issues[0]?.message ?? ''}.`);
+  const { email, description } = options;
+  const checked = contract.users.create.body.safeParse({ username, email, description });
+  const [wrong] = checked.error?.issues ?? [];
+  if (wrong !== undefined) throw new CommandError(`The ${wrong.path.join('.')} is refused: ${wrong.message}.`);
   return withAccount(env, options, async ({ tx, account, tell }) => {
-    const { email = null, description = null } = options;
-    const row = await insertUser(tx, account.id, { username, email, description }).catch((error: unknown) => {
+    const given = { username, email: email ?? null, description: description ?? null };
+    const row = await insertUser(tx, account.id, given).catch((error: unknown) => {
       if (isUniqueViolation(error, 'users_username')) throw new CommandError(`There is a user ${username} already.`);
       throw error;
     });

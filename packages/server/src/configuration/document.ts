@@ -15,6 +15,7 @@ import {
 } from '@mcp-valet/shared';
 import { CORE_SCHEMA, dump, load, YAMLException } from 'js-yaml';
 import * as z from 'zod/mini';
+import { linesOf } from './places.ts';
 
 export const format = 'mcp-valet/config/1';
 
@@ -108,8 +109,14 @@ export function parseDocument(yaml: string): ConfigDocument {
   }
   const parsed = document.safeParse(value);
   if (!parsed.success) {
-    const places = parsed.error.issues.map((issue) => `- ${issue.path.join('.') || '(file)'}: ${issue.message}`);
-    throw new DocumentError(`The file is not a configuration:\n${[...new Set(places)].join('\n')}`);
+    const lineOf = linesOf(yaml);
+    const places = parsed.error.issues.map((issue) => {
+      const wrongKey = issue.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
+      const line = lineOf([...issue.path, ...wrongKey]);
+      return { line, text: `- line ${line}, ${issue.path.join('.') || '(file)'}: ${issue.message}` };
+    });
+    const lines = places.sort((a, b) => a.line - b.line).map(({ text }) => text);
+    throw new DocumentError(`The file is not a configuration:\n${[...new Set(lines)].join('\n')}`);
   }
   assertUnique(parsed.data);
   return parsed.data;

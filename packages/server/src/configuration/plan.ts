@@ -17,10 +17,20 @@ export interface Change<T = unknown> {
   value: T;
   /** Names of fields that differ. */
   fields: string[];
+  /** The same in full, down to what holds no further fields. */
+  differences: Difference[];
+}
+
+/** Undefined on the side that does not have it. */
+export interface Difference {
+  /** As in the file: `inject.headers.authorization`. */
+  field: string;
+  from?: unknown;
+  to?: unknown;
 }
 
 /** JSON with sorted keys; fields that are not set do not count. */
-export function canonical(value: unknown): string {
+function canonical(value: unknown): string {
   return JSON.stringify(value, (_key, part: unknown) =>
     part !== null && typeof part === 'object' && !Array.isArray(part)
       ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
@@ -40,20 +50,34 @@ export function planChanges<T extends object>(
   for (const object of wanted) {
     const there = find(object);
     if (there === undefined) {
-      changes.push({ what: 'create', id: object.id, name: object.name, value: object.value, fields: [] });
+      changes.push({ what: 'create', id: object.id, name: object.name, value: object.value, ...unchanged });
       continue;
     }
     left.delete(there);
-    const fields = differing(object.value, there.value);
+    const differences = differing(object.value, there.value);
+    const fields = [...new Set(differences.map(({ field }) => field.split('.')[0] ?? field))];
     if (fields.length > 0)
-      changes.push({ what: 'update', id: there.id, name: object.name, value: object.value, fields });
+      changes.push({ what: 'update', id: there.id, name: object.name, value: object.value, fields, differences });
   }
-  for (const { id, name, value } of left) changes.push({ what: 'delete', id, name, value, fields: [] });
+  for (const { id, name, value } of left) changes.push({ what: 'delete', id, name, value, ...unchanged });
   return changes;
 }
 
-function differing(wanted: object, there: object): string[] {
-  const names = new Set([...Object.keys(wanted), ...Object.keys(there)]);
-  const at = (value: object, name: string): unknown => (value as Record<string, unknown>)[name];
-  return [...names].filter((name) => canonical(at(wanted, name)) !== canonical(at(there, name))).sort();
+const unchanged = { fields: [], differences: [] };
+/** Parts of a connector's value that a file does not have as fields of their own. */
+const inner = /^definition\.(config\.)?/;
+
+/** Sorted by field. */
+export function differing(to: object, from: object, at = ''): Difference[] {
+  const [wanted, there] = [new Map(Object.entries(to)), new Map(Object.entries(from))];
+  return [...new Set([...wanted.keys(), ...there.keys()])].sort().flatMap((name) => {
+    const [next, last] = [wanted.get(name) as unknown, there.get(name) as unknown];
+    if (canonical(next) === canonical(last)) return [];
+    const field = `${at}${name}`;
+    if (isFields(next) && isFields(last)) return differing(next, last, `${field}.`);
+    return [{ field: field.replace(inner, ''), from: last, to: next }];
+  });
 }
+
+const isFields = (value: unknown): value is object =>
+  value !== null && typeof value === 'object' && !Array.isArray(value);

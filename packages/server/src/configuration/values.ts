@@ -7,6 +7,7 @@ import { blankDefinition, type Definition, mergeDefinition, type Surroundings } 
 import type { CompiledDocument } from '../connectors/openapi/document.ts';
 import { importDocument } from '../connectors/openapi/import.ts';
 import type { ImportedFacts } from '../identity/records.ts';
+import { Refusal } from '../refusal.ts';
 import {
   type AccountConfig,
   type ConnectorConfig,
@@ -129,14 +130,24 @@ async function connectorValue(
   const read = await readDocument(connectorId, document, openapi);
   const clientSecret = expand(sent.oauth?.clientSecret, env);
   const oauth = sent.oauth && { ...sent.oauth, clientSecret };
-  const definition = mergeDefinition(
-    { ...blankDefinition(connectorId, kind), oauth: there?.oauth ?? null },
-    { ...sent, oauth: oauth ?? null, imported: read?.facts },
-    around,
-  );
+  const blank = { ...blankDefinition(connectorId, kind), oauth: there?.oauth ?? null };
+  const all = { ...sent, oauth: kind === 'mcp-stdio' ? oauth : (oauth ?? null), imported: read?.facts };
+  const definition = named(connectorId, () => mergeDefinition(blank, all, around));
   if (kind === 'http' && read === undefined)
     throw new DocumentError(`Connector ${connectorId}: a connector of kind http needs its document`);
   return { value: { definition, document: read?.digest ?? null }, document: read?.bytes, clientSecret };
+}
+
+/** A file has many connectors, so a refusal of one says which, and all that is wrong with it. */
+function named<T>(connectorId: string, check: () => T): T {
+  try {
+    return check();
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    const issues = (error.details?.['issues'] ?? []) as { path: string; message: string }[];
+    const places = issues.map(({ path, message }) => `\n- ${path}: ${message.replace(/\.$/, '')}`).join('');
+    throw new DocumentError(`Connector ${connectorId} is refused${places || `: ${error.message}`}`);
+  }
 }
 
 function expand(text: string | undefined, env: ReadingOptions['env']): string | undefined {

@@ -20,7 +20,7 @@ import { assertGroup, deleteLimit, insertLimit, updateLimit } from '../rate-limi
 import { deleteServer, findServer, updateServer } from '../servers/store.ts';
 import { saveSettings } from '../settings/store.ts';
 import { type AccountConfig, DocumentError, type Filled } from './document.ts';
-import { type Change, canonical, planChanges } from './plan.ts';
+import { type Change, differing, planChanges } from './plan.ts';
 import { readAccount } from './read.ts';
 import { type AccountObjects, type LimitValue, objectsOf, type ReadingOptions } from './values.ts';
 
@@ -36,7 +36,7 @@ export interface WriteOptions {
 }
 
 export type ConfigNoun = 'account' | 'connector' | 'group' | 'server' | 'issuer' | 'limit';
-export interface AccountChange extends Pick<Change, 'what' | 'id' | 'name' | 'fields'> {
+export interface AccountChange extends Pick<Change, 'what' | 'id' | 'name' | 'fields' | 'differences'> {
   noun: ConfigNoun;
   account: string;
 }
@@ -66,8 +66,8 @@ export async function writeAccount(
 ): Promise<AccountChange[]> {
   const { config: there } = await readAccount(tx, account);
   const reading = { around: options.around, env: options.env };
-  // Of what is there nothing is inherited: it is read as it stands.
-  const present = await objectsOf(there, { ...reading, before: () => undefined });
+  // Of what is there nothing is inherited, and nothing is refused: it is read as it stands, also where this shell's rules are not the gateway's.
+  const present = await objectsOf(there, { ...reading, around: asItStands(there), before: () => undefined });
   const definitions = new Map(present.connectors.map(({ name, value }) => [name, value.definition]));
   const hasSecret = await clientsWithSecret(tx, account.id);
   for (const { name, value } of present.connectors)
@@ -101,12 +101,18 @@ export async function writeAccount(
   return done;
 }
 
-const pick = ({ what, id, name, fields }: Change): Pick<Change, 'what' | 'id' | 'name' | 'fields'> => ({
+const pick = ({ what, id, name, fields, differences }: Change): Omit<AccountChange, 'noun' | 'account'> => ({
   what,
   id,
   name,
   fields,
+  differences,
 });
+
+function asItStands({ connectors }: Filled<AccountConfig>): Surroundings {
+  const env = connectors.flatMap(({ inject }) => Object.keys(inject?.env ?? {}));
+  return { checkUrl: (url) => new URL(url), entryEnv: () => env };
+}
 
 function mapIds(
   file: readonly { id: string | undefined; name: string }[],
@@ -143,7 +149,12 @@ async function writeOwn(
   there: Filled<AccountConfig>,
 ): Promise<AccountChange[]> {
   const names = ['enabled', 'callsPerMinute', 'redirectUris'] as const;
-  const fields = names.filter((n) => wanted[n] !== undefined && canonical(wanted[n]) !== canonical(there[n]));
+  const given = Object.fromEntries(names.filter((n) => wanted[n] !== undefined).map((n) => [n, wanted[n]]));
+  const differences = differing(
+    given,
+    Object.fromEntries(Object.keys(given).map((n) => [n, there[n as keyof typeof there]])),
+  );
+  const fields = differences.map(({ field }) => field);
   if (fields.length === 0) return [];
   if (account.name === defaultAccountName && wanted.enabled === false)
     throw new DocumentError(`The account "${defaultAccountName}" cannot be disabled: nobody could manage the others`);
@@ -159,7 +170,8 @@ async function writeOwn(
       account.id,
     );
   }
-  return [{ what: 'update', noun: 'account', account: account.name, id: account.id, name: account.name, fields }];
+  const { id, name } = account;
+  return [{ what: 'update', noun: 'account', account: name, id, name, fields, differences }];
 }
 
 async function tell(

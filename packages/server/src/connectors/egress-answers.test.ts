@@ -1,7 +1,7 @@
 // What an answer may cost, for both ways of reading one, against real loopback upstreams that misbehave.
 import { createHash } from 'node:crypto';
 import zlib from 'node:zlib';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createEgress, type Egress, type EgressInit } from './egress.ts';
 import { failureOf, startRaw, startUpstream, type Upstream } from './egress-test-upstream.ts';
 
@@ -139,11 +139,13 @@ describe.each(READERS)('%s', (_name, read) => {
       }),
     );
     const egress = newEgress();
-    const late = read(egress, urlOf(upstream), get({ signal: AbortSignal.timeout(100) }));
+    const late = read(egress, urlOf(upstream), get({ signal: AbortSignal.timeout(1_000) }));
     await expect(late).rejects.toEqual(failure('TIMEOUT', 'maybe'));
     const cancel = new AbortController();
-    setTimeout(() => cancel.abort(new Error('canary-reason')), 50);
-    const cancelled = await failureOf(read(egress, urlOf(upstream), get({ signal: cancel.signal })));
+    const failing = failureOf(read(egress, urlOf(upstream), get({ signal: cancel.signal })));
+    await vi.waitFor(() => expect(closed).toHaveLength(2), { timeout: 4_000 });
+    cancel.abort(new Error('canary-reason'));
+    const cancelled = await failing;
     expect(cancelled).toEqual(failure('ABORTED', 'maybe'));
     expect(String(cancelled)).not.toContain('canary');
     await Promise.all(closed);
@@ -152,7 +154,7 @@ describe.each(READERS)('%s', (_name, read) => {
 
   it('ends a silent upstream at the deadline', async () => {
     const upstream = keep(await startRaw());
-    const late = read(newEgress(), urlOf(upstream), get({ signal: AbortSignal.timeout(100) }));
+    const late = read(newEgress(), urlOf(upstream), get({ signal: AbortSignal.timeout(1_000) }));
     await expect(late).rejects.toEqual(failure('TIMEOUT', 'maybe'));
   });
 

@@ -20,7 +20,7 @@ const urlOf = ({ port }: Upstream, path = '/') => `http://127.0.0.1:${port}${pat
 const get = (init: Partial<EgressInit> = {}): EgressInit => ({
   method: 'GET',
   headers: {},
-  signal: AbortSignal.timeout(5_000),
+  signal: AbortSignal.timeout(20_000),
   ...init,
 });
 const failure = (code: string, sent: unknown) => expect.objectContaining({ code, sent });
@@ -64,7 +64,7 @@ describe('pools', () => {
     const upstream = keep(await startRaw());
     const egress = newEgress();
     const waiting = Array.from({ length: 1_280 }, () =>
-      failureOf(egress.request('a', urlOf(upstream), get({ signal: AbortSignal.timeout(500) }))),
+      failureOf(egress.request('a', urlOf(upstream), get({ signal: AbortSignal.timeout(3_000) }))),
     );
     await expect(egress.request('a', urlOf(upstream), get())).rejects.toEqual(failure('UNREACHABLE', 'no'));
     for (const ended of await Promise.all(waiting)) expect(ended).toEqual(failure('TIMEOUT', expect.any(String)));
@@ -85,7 +85,7 @@ describe('pools', () => {
     const call = (key: string) => egress.request(key, urlOf(upstream, `/${key}`), get());
     const busy = [failureOf(call('busy'))];
     for (const key of ['b', 'c', 'b', 'd']) await call(key);
-    await vi.waitFor(() => expect(closed).toEqual(['/c']), { timeout: 2_000 });
+    await vi.waitFor(() => expect(closed).toEqual(['/c']), { timeout: 10_000 });
     for (const key of ['b', 'd']) busy.push(failureOf(egress.request(key, urlOf(upstream, '/busy'), get())));
     await expect(call('e')).rejects.toEqual(failure('UNREACHABLE', 'no'));
     await egress.close();
@@ -95,12 +95,12 @@ describe('pools', () => {
   it('lets calls in flight finish when a pool is closed, and opens new sockets afterwards', async () => {
     const upstream = keep(
       await startUpstream(
-        (request, response) => void setTimeout(() => response.end(), request.url === '/slow' ? 150 : 0),
+        (request, response) => void setTimeout(() => response.end(), request.url === '/slow' ? 1_000 : 0),
       ),
     );
     const egress = newEgress();
     const slow = egress.request('a', urlOf(upstream, '/slow'), get());
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await vi.waitFor(() => expect(upstream.connections()).toBe(1));
     const closing = egress.closePool('a');
     expect((await egress.request('a', urlOf(upstream), get())).status).toBe(200);
     expect(upstream.connections()).toBe(2);

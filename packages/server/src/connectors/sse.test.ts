@@ -60,6 +60,6 @@ describe('parseSse', () => {
     const startedAt = performance.now();
     const [event] = await parsed(body, 512);
     expect(event?.data).toHaveLength(4 * 1024 * 1024);
-    expect(performance.now() - startedAt).toBeLessThan(2_000);
+    expect(performance.now() - startedAt).toBeLessThan(6_000);
   });
 });

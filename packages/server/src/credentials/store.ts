@@ -11,6 +11,7 @@ import { notFound, Refusal } from '../refusal.ts';
 import { lockUser } from '../users/store.ts';
 import { addStatusChange } from '../webhooks/store.ts';
 import { type CredentialRow, secretNamesOf } from './find.ts';
+import { storeSecrets } from './secrets-store.ts';
 import type { Vault } from './vault.ts';
 
 export type SecretRow = Pick<typeof secrets.$inferSelect, 'name' | 'version' | 'updatedAt' | 'fingerprint'>;
@@ -118,25 +119,12 @@ async function sealFields(
     throw new Refusal('CONFLICT', `A credential holds at most ${maxSecretsPerCredential} secrets`);
   }
   const place = { account: row.accountId, user: row.userId, connector: row.connectorId, credential: row.id };
-  for (const [name, value] of Object.entries(fields)) {
-    const version = (versions.get(name) ?? 0) + 1;
-    const { sealed, fingerprint } = await vault.seal(tx, { ...place, name, version }, value);
-    await tx
-      .insert(secrets)
-      .values({
-        accountId: row.accountId,
-        userId: row.userId,
-        credentialId: row.id,
-        name,
-        version,
-        sealed,
-        fingerprint,
-      })
-      .onConflictDoUpdate({
-        target: [secrets.accountId, secrets.credentialId, secrets.name],
-        set: { version, sealed, fingerprint, updatedAt: sql`now()` },
-      });
-  }
+  const values = Object.entries(fields).map(([name, value]) => ({
+    name,
+    version: (versions.get(name) ?? 0) + 1,
+    value,
+  }));
+  await storeSecrets(tx, vault, place, values);
 }
 
 /**

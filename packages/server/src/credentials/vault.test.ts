@@ -14,7 +14,7 @@ import { accountScope, type Db, withScope } from '../db/scope.ts';
 import { newId } from '../ids.ts';
 import { deleteUser, insertUser } from '../users/store.ts';
 import { findCurrentDataKey } from './data-keys.ts';
-import { type SealedSecret, type SecretCoords, Vault } from './vault.ts';
+import { type FreshSecret, type SealedSecret, type SecretCoords, Vault } from './vault.ts';
 
 describe.each(testDatabases())('the vault on $kind', ({ open }) => {
   let db: Database;
@@ -37,12 +37,12 @@ describe.each(testDatabases())('the vault on $kind', ({ open }) => {
 
   async function sealed(vault: Vault, coords: SecretCoords, value: string): Promise<SealedSecret> {
     return inAccount(async (tx) => {
-      const record = await vault.seal(tx, coords, value);
+      const [record] = await vault.seal(tx, coords, [{ name: coords.name, version: coords.version, value }]);
       const key = (await findCurrentDataKey(tx, coords.account, coords.user)) as DataKeyRow;
       return {
         name: coords.name,
         version: coords.version,
-        sealed: record.sealed,
+        sealed: (record as FreshSecret).sealed,
         dataKeyId: key.id,
         wrappedDataKey: key.wrapped,
         kekVersion: key.kekVersion,
@@ -133,6 +133,29 @@ describe.each(testDatabases())('the vault on $kind', ({ open }) => {
     const ours = and(eq(dataKeys.accountId, account), eq(dataKeys.userId, coords.user));
     expect(await inAccount((tx) => tx.select().from(dataKeys).where(ours))).toHaveLength(1);
     expect([...(await newVault().open(coords, secrets)).values()]).toEqual(names);
+  });
+
+  it('seals several values of one credential under one data key, each for its own name and version', async () => {
+    const coords = coordsOf(await newUser('several'));
+    const values = [
+      { name: 'A', version: 1, value: 'one' },
+      { name: 'B', version: 7, value: 'two' },
+    ];
+    const { fresh, key } = await inAccount(async (tx) => ({
+      fresh: await newVault().seal(tx, coords, values),
+      key: (await findCurrentDataKey(tx, account, coords.user)) as DataKeyRow,
+    }));
+    const beside = { dataKeyId: key.id, wrappedDataKey: key.wrapped, kekVersion: key.kekVersion };
+    const stored = fresh.map(({ name, version, sealed }) => ({ name, version, sealed, ...beside }));
+    expect(await newVault().open(coords, stored)).toEqual(
+      new Map([
+        ['A', 'one'],
+        ['B', 'two'],
+      ]),
+    );
+    const moved = stored.map((one, i) => ({ ...one, sealed: fresh[1 - i]?.sealed as Buffer }));
+    const aged = stored.map((one) => ({ ...one, version: one.version + 1 }));
+    for (const wrong of [...moved, ...aged]) await expect(newVault().open(coords, [wrong])).rejects.toThrow(SealError);
   });
 
   it('unwraps a data key once a minute, and again after the user was changed', async () => {

@@ -24,6 +24,21 @@ export interface SecretCoords extends SecretPlace {
   version: number;
 }
 
+/** A value to be sealed as this version of its name. */
+export interface NewSecret {
+  name: string;
+  version: number;
+  value: string;
+}
+
+/** What a row of `secrets` keeps of it. */
+export interface FreshSecret {
+  name: string;
+  version: number;
+  sealed: Buffer;
+  fingerprint: string;
+}
+
 /** A secret as stored, with the wrapped data key that opens it. */
 export interface SealedSecret {
   name: string;
@@ -73,17 +88,24 @@ export class Vault {
     this.#now = options.now;
   }
 
-  /** Seals a value for its place, under the user's data key; the first one makes that key, in the same transaction. */
-  async seal(tx: Db, coords: SecretCoords, value: string): Promise<{ sealed: Buffer; fingerprint: string }> {
-    const row = await this.#currentDataKey(tx, coords.account, coords.user);
+  /** Seals values of one credential under the user's data key, found once; the first ones make that key, in the same transaction. */
+  async seal(tx: Db, place: SecretPlace, values: readonly NewSecret[]): Promise<FreshSecret[]> {
+    return this.sealUnder(await this.#currentDataKey(tx, place.account, place.user), place, values);
+  }
+
+  /** The same under a data key of that user's that the caller has at hand. Needs no database. */
+  async sealUnder(row: DataKeyRow, place: SecretPlace, values: readonly NewSecret[]): Promise<FreshSecret[]> {
     const key = await this.#unwrapped(row);
-    const plain = Buffer.from(value, 'utf8');
-    try {
-      const sealed = seal(key, Buffer.from(row.id, 'hex'), plain, this.#secretAad(coords, row.id));
-      return { sealed, fingerprint: this.fingerprint(coords, value) };
-    } finally {
-      plain.fill(0);
-    }
+    const keyId = Buffer.from(row.id, 'hex');
+    return values.map(({ name, version, value }) => {
+      const plain = Buffer.from(value, 'utf8');
+      try {
+        const sealed = seal(key, keyId, plain, this.#secretAad({ ...place, name, version }, row.id));
+        return { name, version, sealed, fingerprint: this.fingerprint(place, value) };
+      } finally {
+        plain.fill(0);
+      }
+    });
   }
 
   /** Opens the secrets of one credential, for one call. All or none. */

@@ -7,9 +7,9 @@ import type { AdminOidc } from '../config.ts';
 import type { Parts } from '../context.ts';
 import { accountScope, installationScope, withScope } from '../db/scope.ts';
 import { asRefusal } from '../http/reply-error.ts';
-import { cookieOf } from '../identity/session.ts';
+import { admittingLine, cookieOf } from '../identity/session.ts';
 import { callbackPath, newSeed, OidcError, OidcSignIn } from './oidc.ts';
-import { isAllowed, openPersonKey, type Person, shownPerson } from './person.ts';
+import { fittingLines, openPersonKey, type Person, shownPerson } from './person.ts';
 import { setSessionCookie } from './session-cookie.ts';
 import { createSession, type NewSession } from './session-store.ts';
 
@@ -43,8 +43,9 @@ export function oidcRoutes(parts: Parts, settings: AdminOidc) {
         const seed = cookieOf(request.headers, seedCookie);
         if (seed === undefined) throw new OidcError('stale', 'no_cookie');
         const person = await signIn.finish(seed, new URL(request.url, parts.config.publicUrl).searchParams);
-        if (!isAllowed(person, settings.allow)) throw new OidcError('not_allowed', 'not_on_the_list', person);
-        const session = await open(parts, settings, person, request);
+        const lines = fittingLines(person, settings.allow);
+        if (lines.length === 0) throw new OidcError('not_allowed', 'not_on_the_list', person);
+        const session = await open(parts, settings, { person, lines }, request);
         return setSessionCookie(reply, session.text).redirect('/admin', 303);
       }),
     );
@@ -55,13 +56,19 @@ const setSeed = (reply: FastifyReply, seed: string, seconds: number): FastifyRep
   reply.header('set-cookie', `${seedCookie}=${seed}; Path=/; Max-Age=${seconds}; HttpOnly; Secure; SameSite=Lax`);
 
 /** One transaction: the key, the session and the event that says who it was. */
-async function open(parts: Parts, settings: AdminOidc, person: Person, request: FastifyRequest): Promise<NewSession> {
+async function open(
+  parts: Parts,
+  settings: AdminOidc,
+  { person, lines }: { person: Person; lines: readonly string[] },
+  request: FastifyRequest,
+): Promise<NewSession> {
   const account = await withScope(parts.db, installationScope, (tx) => findAccountByName(tx, settings.account));
   if (account === undefined || !account.enabled) throw new OidcError('failed', 'no_such_account', person);
   return withScope(parts.db, accountScope(account.id), async (tx) => {
     const key = await openPersonKey(tx, parts.keyring, account.id, person);
     if (key === undefined) throw new OidcError('revoked', 'key_revoked', person);
-    const session = await createSession(tx, parts.keyring, { accountId: account.id, keyId: key.id });
+    const admittedBy = lines.map((line) => admittingLine(settings, line));
+    const session = await createSession(tx, parts.keyring, { accountId: account.id, keyId: key.id }, admittedBy);
     await recordEvent(tx, {
       accountId: account.id,
       actor: { keyId: key.id, kind: key.kind, userId: null },

@@ -1,8 +1,9 @@
-// A person who signs in at an issuer: whether the operator's list lets it in, and the key that its sessions stand for. There is one such key for
+// A person who signs in at an issuer: which lines of the operator's list let it in, and the key that its sessions stand for. There is one such key for
 // each person, without a text that anybody could present: it is in the list of keys, in the trail, and can be narrowed and revoked like any.
 import { createHash } from 'node:crypto';
 import { lockAccount } from '../accounts/store.ts';
-import { type ApiKeyRow, findPersonKey, inMs, storePersonKey, updateApiKey } from '../api-keys/store.ts';
+import { findPersonKey, storePersonKey } from '../api-keys/person-store.ts';
+import { type ApiKeyRow, inMs, updateApiKey } from '../api-keys/store.ts';
 import type { Keyring } from '../crypto/keyring.ts';
 import type { Db } from '../db/scope.ts';
 import { sessionHours } from './session-store.ts';
@@ -16,9 +17,9 @@ export interface Person {
   groups: readonly string[];
 }
 
-/** Whether a line of the list fits: a checked address in any case of letters, the exact subject, or the exact name of a group. */
-export function isAllowed(person: Person, allow: readonly string[]): boolean {
-  return allow.some((rule) => {
+/** The lines of the list that fit: a checked address in any case of letters, the exact subject, or the exact name of a group. */
+export function fittingLines(person: Person, allow: readonly string[]): string[] {
+  return allow.filter((rule) => {
     const at = rule.indexOf(':');
     const value = rule.slice(at + 1);
     switch (rule.slice(0, at)) {

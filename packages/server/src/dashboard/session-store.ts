@@ -15,11 +15,12 @@ export interface NewSession {
   expiresAt: Date;
 }
 
-/** A session ends after eight hours, or with the key where that ends sooner. */
+/** A session ends after eight hours, or with the key where that ends sooner. `admittedBy`: what it rests on where no key was shown. */
 export async function createSession(
   tx: Db,
   keyring: Keyring,
   key: { accountId: string; keyId: string },
+  admittedBy: string[] | null = null,
 ): Promise<NewSession> {
   const text = randomBytes(32).toString('base64url');
   const [row] = await tx
@@ -29,6 +30,7 @@ export async function createSession(
       accountId: key.accountId,
       keyId: key.keyId,
       hash: keyring.hashToken(text),
+      admittedBy,
       expiresAt: sql`now() + ${sessionHours} * interval '1 hour'`,
     })
     .returning({ id: dashboardSessions.id, expiresAt: dashboardSessions.expiresAt });

@@ -56,14 +56,16 @@ export async function migrate(
 }
 
 /** What `migrate` would apply, and what it would warn about. Changes nothing. */
-export async function inspectDatabase(db: Database): Promise<{ pending: string[]; warnings: string[] }> {
+export async function inspectDatabase(
+  db: Database,
+): Promise<{ isEmpty: boolean; pending: string[]; warnings: string[] }> {
   return internalsOf(db).driver.asOwner((owner) =>
     owner.transaction(async (run) => {
       const [table] = await run("select to_regclass('valet_migrations') is not null as there");
       const rows = table?.there === true ? await run('select tag from valet_migrations') : [];
       const applied = new Set(rows.map((row) => row.tag));
       const pending = migrations().flatMap(({ tag }) => (applied.has(tag) ? [] : [tag]));
-      return { pending, warnings: await findWarnings(run, db.kind, owner) };
+      return { isEmpty: applied.size === 0, pending, warnings: await findWarnings(run, db.kind, owner) };
     }),
   );
 }

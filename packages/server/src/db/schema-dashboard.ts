@@ -13,6 +13,8 @@ export const dashboardSessions = pgTable(
       .notNull()
       .references(() => apiKeys.id, { onDelete: 'cascade' }),
     hash: bytea('hash').notNull(),
+    /** What let a person in who signed in at an issuer (`identity/session`); null: a key was shown. */
+    admittedBy: text('admitted_by').array(),
     createdAt: createdAt(),
     expiresAt: at('expires_at').notNull(),
   },

@@ -18,14 +18,13 @@ import {
   routes,
 } from '@mcp-valet/shared';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { assertAccess } from '../access.ts';
 import { type AuditEntry, recordEvent } from '../audit/record.ts';
 import type { AuditNote, Ctx, Handler, Parts, Topic } from '../context.ts';
 import { type Db, withScope } from '../db/scope.ts';
 import { identifyRequest } from '../identity/identify.ts';
-import { managedUser, mayUse, type Principal } from '../identity/principal.ts';
-import { assertNotNarrowed } from '../narrowed.ts';
+import { managedUser, type Principal } from '../identity/principal.ts';
 import { limitHeaders } from '../rate-limits/take.ts';
-import { Refusal } from '../refusal.ts';
 import { otherUser } from '../users/store.ts';
 import { type LinesPage, linesPerPage, sendLines, wantsLines } from './ndjson.ts';
 import { installJsonParser, readIdempotencyKey, readInput, readNamedUser, withRedirectHeader } from './read-request.ts';
@@ -134,7 +133,7 @@ class BoundRoute {
     const signed: Signed = { principal, namedUser: undefined, note: {} };
     this.#signed.set(request, signed);
     void reply.headers(limitHeaders(await this.#parts.limits.management(principal)));
-    this.#assertAccess(principal);
+    assertAccess(principal, this.#id, this.#route);
     if (this.#route.path === '/api/servers') signed.namedUser = readNamedUser(request);
   }
 
@@ -150,12 +149,6 @@ class BoundRoute {
       }
       throw error;
     }
-  }
-
-  #assertAccess(principal: Principal): void {
-    if (!mayUse(this.#route, principal.kind))
-      throw new Refusal('FORBIDDEN', `This needs ${whoMay(this.#route)}`, { reason: 'kind_not_allowed' });
-    assertNotNarrowed(principal, this.#id, this.#route);
   }
 
   async answer(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
@@ -318,12 +311,4 @@ class BoundRoute {
     const event = this.#eventOf(request, signed, failed ? 'failed' : 'refused', refusal?.reason ?? 'INTERNAL_ERROR');
     if (event !== undefined) await this.#parts.trail.refused(event);
   }
-}
-
-const kindNames = { adm: 'an admin', ent: 'an enterprise', std: 'a standard', public: 'no' } as const;
-
-/** `an admin or an enterprise key`. */
-function whoMay(route: RouteDefinition): string {
-  const names = route.access.map((kind) => kindNames[kind]);
-  return `${names.length > 1 ? `${names.slice(0, -1).join(', ')} or ${names.at(-1)}` : names[0]} key`;
 }

@@ -46,7 +46,7 @@ const foreign = (): Refusal =>
   });
 
 /** A narrowed key names only the users on its list. Asked last: it must not tell apart who is there and who is not. */
-function onList(record: UserRecord, { mayActForUsers, allowedUsers }: Principal): UserRecord {
+export function onList(record: UserRecord, { mayActForUsers, allowedUsers }: Principal): UserRecord {
   if (!mayActForUsers || allowedUsers === null || allowedUsers.includes(record.id)) return record;
   throw new Refusal('FORBIDDEN', 'This key may not act for this user', { reason: notOnList, word: 'access_denied' });
 }

@@ -54,7 +54,7 @@ function parts(known: Record<string, Partial<FoundPrincipal>>) {
       directory,
       keyring: { hashToken },
       keyUse: { note: () => undefined },
-      config: { publicUrl: 'http://localhost:8080' },
+      config: { publicUrl: 'http://localhost:8080', adminOidc: undefined },
       userTokens: {
         knows: async (token) => token === jwt,
         prove: async (token, place) => {

@@ -3,12 +3,13 @@
 // user, alone or beside a key. A session of the dashboard stands for a key, on management routes only.
 import type { IncomingHttpHeaders } from 'node:http';
 import { headers as names } from '@mcp-valet/shared';
+import type { AdminOidc } from '../config.ts';
 import { parseToken } from '../crypto/token.ts';
 import type { FoundPrincipal } from '../db/hot-path.ts';
 import { Refusal, type RefusedKey } from '../refusal.ts';
 import type { Directory } from './directory.ts';
 import type { Principal, UserProof } from './principal.ts';
-import { sessionOf } from './session.ts';
+import { isStillAdmitted, sessionOf } from './session.ts';
 
 /** What identity reads of a request; `rawHeaders` is Node's flat list, in which doubled headers are still two. */
 export interface IdentityRequest {
@@ -21,7 +22,7 @@ export interface IdentityParts {
   /** Hears which keys are in use. */
   keyUse: { note(key: { accountId: string; keyId: string }): void };
   userTokens: UserTokens;
-  config: { readonly publicUrl: string };
+  config: { readonly publicUrl: string; readonly adminOidc: AdminOidc | undefined };
 }
 
 /** A user token that was found good: the account that trusts its issuer, and what it proves. */
@@ -150,12 +151,16 @@ export function principalOf(found: FoundPrincipal): Principal {
   return toPrincipal(found);
 }
 
-/** The principal of the key that the session stands for. Throws UNAUTHORIZED when either is over. */
+/** The principal of the key that the session stands for. Throws UNAUTHORIZED when either is over, or what let the person in. */
 export async function identifySession(text: string, parts: IdentityParts): Promise<Principal> {
   const found = await parts.directory.session(parts.keyring.hashToken(text));
   if (found === undefined) throw unauthorized('unknown_session');
   const { accountId, keyId, kind } = found.key;
-  if (found.remainingMs <= 0) throw unauthorized('expired_session', { accountId, keyId, kind });
+  const by = { accountId, keyId, kind };
+  if (found.remainingMs <= 0) throw unauthorized('expired_session', by);
+  // The operator's list is looked at each time: whoever was taken off it is out with the restart.
+  if (found.admittedBy !== null && !isStillAdmitted(found.admittedBy, parts.config.adminOidc))
+    throw unauthorized('admission_ended', by);
   const principal = principalOf(found.key);
   parts.keyUse.note(found.key);
   const end = new Date(Date.now() + found.remainingMs);

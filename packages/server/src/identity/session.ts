@@ -1,7 +1,8 @@
 // The dashboard's cookie as a credential: read only together with a header that no form and no foreign page can send, from our own origin.
-// Pure. What the session stands for is looked up elsewhere.
+// Also what a person's session rests on. Pure. What the session stands for is looked up elsewhere.
 import type { IncomingHttpHeaders } from 'node:http';
 import { headers as names } from '@mcp-valet/shared';
+import type { AdminOidc } from '../config.ts';
 import { Refusal } from '../refusal.ts';
 
 /** `__Host-`: browsers take it only with Secure and without Domain, so no neighbouring host can plant one. */
@@ -51,3 +52,11 @@ export function sessionOf(headers: IncomingHttpHeaders, publicUrl: string): stri
   if (text !== undefined) assertOwnPage(headers, publicUrl);
   return text;
 }
+
+/** A line of the operator's list as a session keeps it: of this issuer, into this account. Under another one it says nothing. */
+export const admittingLine = ({ issuer, account }: AdminOidc, line: string): string =>
+  JSON.stringify([issuer, account, line]);
+
+/** Whether the list of now still has a line that let somebody in. */
+export const isStillAdmitted = (by: readonly string[], settings: AdminOidc | undefined): boolean =>
+  settings?.allow.some((line) => by.includes(admittingLine(settings, line))) ?? false;

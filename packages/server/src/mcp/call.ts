@@ -2,20 +2,19 @@
 //   effective user -> permit -> decide -> the account's own limits -> claim and intent -> open the secret -> forward -> outcome.
 // Guarantee: nothing is opened before the decision, nothing is sent before the intent is committed, nothing is executed twice under one
 // idempotency key, and every intent gets an outcome. A tool never fetches a secret: it is handed an upstream that was opened for it.
-import { headers, metaKeys } from '@mcp-valet/shared';
+import { headers } from '@mcp-valet/shared';
 import { takeBudget } from '../api-keys/budget.ts';
 import { redactText } from '../audit/redact.ts';
 import { claimAddress } from '../calls/epoch.ts';
 import { UpstreamFailure } from '../connectors/backend.ts';
 import { openUpstream } from '../connectors/forward.ts';
-import { findDataKey } from '../credentials/find-data-key.ts';
 import type { CredentialChoice } from '../credentials/resolve.ts';
-import type { CallIntent, CallOutcome, ClaimPlace, StandingClaim } from '../db/hot-path.ts';
+import type { CallIntent, CallOutcome, ClaimPlace } from '../db/hot-path.ts';
 import type { CredentialRecord } from '../identity/records.ts';
 import { newId } from '../ids.ts';
 import { type CallPermit, limitHeaders, refusedHeaders } from '../rate-limits/take.ts';
 import { Refusal } from '../refusal.ts';
-import { type Answer, answerOfFailure, decodeAnswer, encodeAnswer } from './answer.ts';
+import { type Answer, answerOfFailure } from './answer.ts';
 import { forbidden, resolveCaller } from './caller.ts';
 import { chooseCredential } from './catalog.ts';
 import { startClock } from './clock.ts';
@@ -23,6 +22,7 @@ import { isForWantOfCredential, offerConnect, waitForCredential } from './connec
 import { canonicalJson } from './jsonrpc.ts';
 import { type Judgement, judge, type Toll } from './judge.ts';
 import { takePermit, takeRules } from './permits.ts';
+import { claimEnd, replay } from './replay.ts';
 import { type CallRequest, onBehalf, type UserCall } from './request.ts';
 import { enterCall } from './running.ts';
 import type { Step } from './step.ts';
@@ -215,7 +215,7 @@ async function runJournaled({ call, step, choice, credential }: Judgement, seen:
       accountId: intent.accountId,
       ...settled.outcome,
       latencyMs: clock.elapsedMs(),
-      ...(place && { claim: { ...place, ...claimEnd(settled, await sealed(call, place, credential, settled)) } }),
+      ...(place && { claim: await claimEnd(call, place, credential, settled) }),
     });
   }
   return answer;
@@ -247,69 +247,4 @@ async function connectable(call: UserCall, step: Step, choice: CredentialChoice,
   if (step.target === null || !isForWantOfCredential(answer.error)) return answer;
   const credential = choice.kind === 'none' ? undefined : choice.credential;
   return offerConnect(call, answer.error, step.target.connector, credential, step.dialog);
-}
-
-async function sealed(
-  call: UserCall,
-  place: ClaimPlace,
-  credential: CredentialRecord | Refusal | null,
-  answer: Answer,
-): Promise<Uint8Array | undefined> {
-  if (answer.keep !== 'done') return undefined;
-  const bytes = encodeAnswer(answer);
-  if (bytes === undefined) return undefined;
-  const { accountId } = call.principal;
-  // The data key of whoever owns the credential; an answer made with somebody's shared one is sealed for its own user, under the state key.
-  const isOwn = credential !== null && !(credential instanceof Refusal) && credential.userId === place.user;
-  const secret = isOwn ? credential.secrets[0] : undefined;
-  const dataKey = secret && {
-    id: secret.dataKeyId,
-    accountId,
-    userId: place.user,
-    kekVersion: secret.kekVersion,
-    wrapped: secret.wrappedDataKey,
-  };
-  return call.parts.vault.sealAnswer({ account: accountId, ...place }, bytes, dataKey);
-}
-
-function claimEnd(answer: Answer, bytes: Uint8Array | undefined) {
-  // A missing credential is no outcome: the same key may be used again after connecting.
-  if (answer.keep === 'released') return { state: 'released' as const };
-  if (answer.keep === 'unknown') return { state: 'unknown' as const };
-  return { state: 'done' as const, status: 200, answer: bytes };
-}
-
-async function replay(call: UserCall, place: ClaimPlace | undefined, standing: StandingClaim): Promise<Answer> {
-  switch (standing.state) {
-    case 'running':
-      throw new Refusal('IDEMPOTENCY_IN_PROGRESS', 'The first call with this Idempotency-Key is still running', {
-        retryAfterMs: 1000,
-      });
-    case 'mismatch':
-      throw new Refusal('IDEMPOTENCY_MISMATCH', 'This Idempotency-Key was used for another call');
-    case 'unknown':
-      throw new Refusal(
-        'OUTCOME_UNKNOWN',
-        'Outcome unknown: the first call with this Idempotency-Key did not report back and is not repeated',
-      );
-    case 'done': {
-      const account = call.principal.accountId;
-      const bytes =
-        standing.answer &&
-        place &&
-        (await call.parts.vault.openAnswer({ account, ...place }, standing.answer, (id) =>
-          findDataKey(call.parts.db, account, place.user, id),
-        ));
-      if (bytes === undefined) {
-        throw new Refusal(
-          'ANSWER_NOT_KEPT',
-          'The first call with this Idempotency-Key ran once; its answer was not kept',
-        );
-      }
-      call.replyHeaders['idempotent-replayed'] = 'true';
-      const answer = decodeAnswer(bytes);
-      const meta = { ...(answer.result['_meta'] as Record<string, unknown> | undefined), [metaKeys.replayed]: true };
-      return { ...answer, result: { ...answer.result, _meta: meta } };
-    }
-  }
 }

@@ -1,26 +1,24 @@
 // The MCP endpoints as Fastify routes: bytes -> one message -> a lane -> an answer. The credential is checked before the body is read.
 // Knows HTTP and the gate's steps; what a method does is elsewhere.
 import type { ServerResponse } from 'node:http';
-import { isStorableText, headers as names } from '@mcp-valet/shared';
+import { headers as names } from '@mcp-valet/shared';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Parts } from '../context.ts';
 import { identifyRequest, unauthorized } from '../identity/identify.ts';
 import type { Principal } from '../identity/principal.ts';
-import type { ServerRecord } from '../identity/records.ts';
 import { Refusal } from '../refusal.ts';
+import { answerBatch } from './batch.ts';
 import { admission, findCaller } from './caller.ts';
 import { visibleConnectors } from './catalog.ts';
 import { challenge, requiredScopes } from './challenge.ts';
 import { answerDirect, type DirectAnswer, errorAnswer, toRpcError } from './direct-lane.ts';
 import type { SdkLane } from './exchange.ts';
+import { findServer } from './find-server.ts';
 import { checkMediaType, GateRefusal, type HeaderReader, type Inbound, readInbound } from './gate.ts';
 import { idOf, isObject, RpcError } from './jsonrpc.ts';
 import { chooseLane } from './lane.ts';
 import type { CallRequest, UserCall } from './request.ts';
 import { noteEvent } from './trail.ts';
-
-const maxBatch = 20;
-const batchVersion = '2025-03-26';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -77,29 +75,6 @@ function send(
   if (status >= 400) reply.header(names.shouldRetry, String(status === 429 || status === 503));
   const body = Array.isArray(answer) ? answer.map((each) => each.body) : answer.body;
   return reply.code(status).header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(body));
-}
-
-/** The server that path and header name; null for the aggregate endpoint. The same 404 for a missing and a foreign one. */
-export async function findServer(
-  parts: Parts,
-  principal: Principal,
-  pathId: string | undefined,
-  headerId: string | undefined,
-): Promise<ServerRecord | null> {
-  if (pathId !== undefined && headerId !== undefined && pathId !== headerId) {
-    throw new Refusal('INVALID_REQUEST', 'x-mcp-server-id differs from the server in the path', {
-      reason: 'two_servers',
-    });
-  }
-  const id = pathId ?? headerId;
-  if (id === undefined) return null;
-  if (principal.serverId !== null && principal.serverId !== id)
-    throw new Refusal('UNAUTHORIZED', 'Missing or invalid credential', { reason: 'other_server' });
-  // What the database cannot hold is no id; asking it would be an error of ours.
-  const server =
-    id.length <= 128 && isStorableText(id) ? await parts.directory.server(principal.accountId, id) : undefined;
-  if (server === undefined) throw new Refusal('NOT_FOUND', 'Server not found', { reason: 'server_not_found' });
-  return server;
 }
 
 export function mcpEndpoints(parts: Parts, sdkLane: SdkLane, forceLane?: 'direct' | 'sdk') {
@@ -272,30 +247,6 @@ async function refuseSignIn(parts: Parts, request: FastifyRequest, reply: Fastif
   }
   if (error.status >= 500 || error.status === 400) return;
   await parts.trail.signInFailed({ address: request.ip, requestId: request.id, reason: error.reason, by: error.by });
-}
-
-/** Batches of revision 2025-03-26: each element passes the gate and costs what it costs alone; notifications have no answer. */
-async function answerBatch(
-  call: CallRequest,
-  elements: readonly unknown[],
-  header: HeaderReader,
-): Promise<DirectAnswer[]> {
-  if (header('mcp-protocol-version') !== batchVersion) {
-    throw new GateRefusal(new RpcError(-32600, `Batches need MCP-Protocol-Version: ${batchVersion}`, { status: 400 }));
-  }
-  if (elements.length > maxBatch)
-    throw new GateRefusal(new RpcError(-32600, `At most ${maxBatch} messages per batch`, { status: 400 }));
-  const answers: DirectAnswer[] = [];
-  for (const element of elements) {
-    try {
-      const inbound = readInbound(Buffer.from(JSON.stringify(element)), header);
-      if (inbound.kind === 'request') answers.push(await answerDirect(call, inbound));
-    } catch (error) {
-      if (!(error instanceof GateRefusal)) throw error;
-      answers.push(errorAnswer(error.id, error.error, call.requestId));
-    }
-  }
-  return answers;
 }
 
 /** The seed's body when the user's access rules leave nothing of the aggregate endpoint. */

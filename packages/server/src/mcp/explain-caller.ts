@@ -6,7 +6,7 @@ import type { FoundPrincipal } from '../db/hot-path.ts';
 import { scopedQuery } from '../db/scope.ts';
 import { defaultUsername } from '../identity/effective-user.ts';
 import { principalOf } from '../identity/identify.ts';
-import type { Principal, UserProof } from '../identity/principal.ts';
+import { managedUser, type Principal, type UserProof } from '../identity/principal.ts';
 import { notFound } from '../refusal.ts';
 
 export type Question = RouteInput<typeof contract.policy.explain>['body'];
@@ -27,10 +27,10 @@ export interface NamedKey {
   callsUsed: number;
 }
 
-/** Throws NOT_FOUND for a key of another account and for one that is not there alike. */
+/** Throws NOT_FOUND alike for a key of another account, one of a user whom the asking key does not manage, and one that is not there. */
 export async function findNamedKey({ parts, principal }: Ctx, keyId: string): Promise<NamedKey> {
   const { accountId } = principal;
-  const scope = { account: accountId, user: '*' };
+  const scope = { account: accountId, user: managedUser(principal) };
   const [row] = await scopedQuery<{ hash: Uint8Array; callsUsed: number }>(parts.db, scope, keySql, [accountId, keyId]);
   const found = row && (await parts.directory.principal(row.hash));
   if (row === undefined || found === undefined) throw notFound('Key');

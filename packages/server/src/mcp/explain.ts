@@ -7,6 +7,8 @@ import { injectArguments, injectHeaders, injectQuery } from '../connectors/injec
 import type { Ctx, Handler } from '../context.ts';
 import { currentStatus } from '../credentials/oauth/status.ts';
 import type { Vault } from '../credentials/vault.ts';
+import { onList } from '../identity/effective-user.ts';
+import type { Principal } from '../identity/principal.ts';
 import type { CredentialRecord } from '../identity/records.ts';
 import { Refusal } from '../refusal.ts';
 import { decideStepwise, type RuleRef } from '../restrictions/decide.ts';
@@ -15,8 +17,9 @@ import { answerOfFailure } from './answer.ts';
 import { admission, findCaller, forbidden, rulesOf, targetOf } from './caller.ts';
 import { chooseCredential } from './catalog.ts';
 import { startClock } from './clock.ts';
-import { findServer } from './endpoint.ts';
 import { type Asker, askerOf, findNamedKey, type NamedKey, type Question } from './explain-caller.ts';
+import { assertMayDraft, withDraft } from './explain-draft.ts';
+import { findServer } from './find-server.ts';
 import { type Judgement, judge, type Toll } from './judge.ts';
 import { factsOf, serverLimitOf } from './permits.ts';
 import { type CallRequest, onBehalf, type UserCall } from './request.ts';
@@ -48,8 +51,8 @@ function agree(inquiry: Inquiry, layer: Deciding, detail: string): void {
   inquiry.steps.push({ layer: layer.layer, allowed: true, detail });
 }
 
-/** Looks at limits and credentials without touching them. */
-function lookingToll(inquiry: Inquiry): Toll {
+/** Looks at limits and credentials without touching them. `asking`: who wants to know. */
+function lookingToll(inquiry: Inquiry, asking: Principal): Toll {
   const isGeneral = (policy: string): boolean => policy === 'user' || policy === 'server';
   /** As a real call meets them: the general ones first, an account's own when it is known what the call touches. */
   const look = async (call: UserCall, target: Step['target'], fits: (policy: string) => boolean): Promise<void> => {
@@ -65,6 +68,8 @@ function lookingToll(inquiry: Inquiry): Toll {
   return {
     async caller(request) {
       const call = await findCaller(request);
+      // Whoever the question speaks as: a key that is kept to some users is told of no others.
+      onList(call.user.record, asking);
       inquiry.call = call;
       const { record, fallback } = call.user;
       agree(inquiry, at('caller', call.principal.keyId), `Runs as ${record.username}${fallback ? ' (fallback)' : ''}`);
@@ -146,7 +151,7 @@ async function ask(ctx: Ctx, question: Question, key: NamedKey | undefined, inqu
   const asker = await askerOf(ctx, question, key);
   const { principal } = asker;
   inquiry.asked = at('server', question.serverId ?? null);
-  const server = await findServer(ctx.parts, principal, question.serverId, undefined);
+  const server = withDraft(await findServer(ctx.parts, principal, question.serverId, undefined), question);
   if (server === null && principal.serverId !== null)
     throw new Refusal('UNAUTHORIZED', 'Missing or invalid credential', { reason: 'token_in_wrong_place' });
   const request: CallRequest = {
@@ -166,7 +171,7 @@ async function ask(ctx: Ctx, question: Question, key: NamedKey | undefined, inqu
     replyHeaders: {},
   };
   inquiry.asked = at('caller', principal.keyId);
-  const judgement = await judge(request, planOf(question, inquiry), lookingToll(inquiry));
+  const judgement = await judge(request, planOf(question, inquiry), lookingToll(inquiry, ctx.principal));
   inquiry.judgement = judgement;
   const { call, step, denial, credential } = judgement;
   if (denial !== null) {
@@ -226,14 +231,13 @@ function credentialOf({ judgement }: Inquiry): Explanation['credential'] {
   };
 }
 
-export const explain: Handler<Contract['policy']['explain']> = async ({ body }, ctx) => {
+async function answer(ctx: Ctx, question: Question, key?: NamedKey): Promise<Explanation> {
   const inquiry: Inquiry = { asked: at('caller'), limits: [], steps: [] };
-  const key = body.keyId === undefined ? undefined : await findNamedKey(ctx, body.keyId);
   let refusal: Refusal | undefined;
   try {
-    await ask(ctx, body, key, inquiry);
+    await ask(ctx, question, key, inquiry);
   } catch (error) {
-    refusal = refusalOf(error, inquiry, body.connectorId);
+    refusal = refusalOf(error, inquiry, question.connectorId);
     inquiry.steps.push({ layer: inquiry.asked.layer, allowed: false, detail: refusal.message });
   }
   const { call, step, asked, limits, steps } = inquiry;
@@ -247,15 +251,30 @@ export const explain: Handler<Contract['policy']['explain']> = async ({ body }, 
     username: call?.user.record.username ?? null,
     serverId: call?.server?.id ?? null,
     connectorId: step?.target?.connector.id ?? null,
-    action: body.action,
+    action: question.action,
     decidedBy: asked,
     steps,
     credential: credentialOf(inquiry),
     limits,
     missingScopes: Array.isArray(missing) ? (missing as string[]) : [],
+    isDraft: question.draft !== undefined,
   };
+}
+
+const explain: Handler<Contract['policy']['explain']> = async ({ body }, ctx) => {
+  await assertMayDraft(ctx, body);
+  return answer(ctx, body, body.keyId === undefined ? undefined : await findNamedKey(ctx, body.keyId));
 };
 
-export const explainHandlers = { explain } satisfies {
+const explainMany: Handler<Contract['policy']['explainMany']> = async ({ body }, ctx) => {
+  await assertMayDraft(ctx, body);
+  const { questions, ...place } = body;
+  const explanations: Explanation[] = [];
+  // One after the other: whoever asks much at once must not stand in the way of those who call.
+  for (const question of questions) explanations.push(await answer(ctx, { ...place, ...question }));
+  return { explanations };
+};
+
+export const explainHandlers = { explain, explainMany } satisfies {
   [M in keyof Contract['policy']]: Handler<Contract['policy'][M]>;
 };

@@ -197,7 +197,8 @@ async function addChallenge({ parts, principal, server, replyHeaders }: CallRequ
 const unplaced = (request: CallRequest, refusal: Refusal): Result =>
   shapeResult(refusalToResult(refusal, request.requestId), { era: request.era, serverInfo: serverInfoOf(request) });
 
-const unknown = (thing: string, name: string): RpcError => new RpcError(-32602, `Unknown ${thing}: ${name}`);
+const unknown = (thing: string, name: string): RpcError =>
+  new RpcError(-32602, `Unknown ${thing}: ${name}`, { data: { executed: 'no' } });
 
 export function callTool(request: CallRequest, params: Params, lane: LaneRelay = {}): Promise<Result> {
   const { name } = params;

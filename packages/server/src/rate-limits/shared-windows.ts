@@ -60,6 +60,8 @@ export interface SharedParts {
   /** How many replicas share a limit when the store fails. */
   live: () => number;
   log: Pick<Logger, 'warn' | 'info'>;
+  /** For tests that count: how long an answer may take. Read anew for each question. */
+  patienceMs?: number | undefined;
 }
 
 const patienceMs = 50;
@@ -115,7 +117,7 @@ export class SharedWindows implements Windows {
     if (whenDown === 'own' && !this.#mayAsk()) return this.#decideAlone(key, windowMs, max, whenDown);
     const extra = this.#takeUnsent(key);
     const asked = this.#parts.store.take(key, windowMs, max, extra);
-    const told = await inTime(asked, whenDown === 'own' ? patienceMs : longPatienceMs);
+    const told = await inTime(asked, whenDown === 'own' ? (this.#parts.patienceMs ?? patienceMs) : longPatienceMs);
     if (told.is === 'answered') {
       this.#worked();
       this.#learn(key, windowMs, max, told.state);
@@ -135,7 +137,7 @@ export class SharedWindows implements Windows {
 
   async peek(key: string, windowMs: number, max: number): Promise<WindowState> {
     if (!this.#mayAsk()) return this.#lookAlone(key, windowMs, max);
-    const told = await inTime(this.#parts.store.peek(key, windowMs, max), patienceMs);
+    const told = await inTime(this.#parts.store.peek(key, windowMs, max), this.#parts.patienceMs ?? patienceMs);
     if (told.is === 'answered') {
       this.#worked();
       return told.state;

@@ -4,7 +4,9 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { Config } from '../config.ts';
 import type { Principal } from '../identity/principal.ts';
 import { Refusal } from '../refusal.ts';
+import { ownWindows, type Windows } from './shared-windows.ts';
 import { createLimits, type LimitSources, limitHeaders } from './take.ts';
+import { SlidingWindowStore } from './window.ts';
 
 const apps: FastifyInstance[] = [];
 afterEach(async () => {
@@ -28,6 +30,7 @@ async function limitsOf(
   limits: Partial<Config['limits']> = {},
   now?: () => number,
   sources: Partial<LimitSources> = {},
+  windows?: Windows,
 ) {
   const clock = { ms: 1_000_000 };
   const app = fastify();
@@ -35,7 +38,8 @@ async function limitsOf(
   const config = {
     limits: { callsPerMinute: 100, listsPerMinute: 1_000, managementPerMinute: 600, concurrentCalls: 10, ...limits },
   } as Config;
-  return { clock, limits: await createLimits(app, config, { ...nobody, ...sources }, now ?? (() => clock.ms)) };
+  const own = now ?? (() => clock.ms);
+  return { clock, limits: await createLimits(app, config, { ...nobody, ...sources }, own, windows) };
 }
 
 const refusalOf = async (work: Promise<unknown>): Promise<Refusal> => {
@@ -165,13 +169,18 @@ describe('a permit that is given back', () => {
 });
 
 describe('when the store fails', () => {
-  it('refuses with 503 and never lets a call through', async () => {
+  const broken = (): never => {
+    throw new Error('it says: secret');
+  };
+  const good = ownWindows(new SlidingWindowStore(() => 1_000_000));
+  it.each<[string, (() => number) | undefined, Windows | undefined]>([
+    ['its clock', broken, undefined],
+    ['whatever it is asked', undefined, { ...good, take: async () => broken(), peek: async () => broken() }],
+    ['what it throws at once', undefined, { ...good, take: broken, peek: broken }],
+  ])('refuses with 503 and never lets a call through: %s', async (_what, now, windows) => {
     const rule = { userId: null, groupId: null, serverId: null, connectorId: null, action: null, shared: false };
     const sources = { limits: async () => [{ ...rule, id: 'lim', max: 5, windowSeconds: 60 }] };
-    const broken = (): never => {
-      throw new Error('the clock says: secret');
-    };
-    const { limits } = await limitsOf({}, broken, sources);
+    const { limits } = await limitsOf({}, now, sources, windows);
     const ruled = { accountId: 'acc', user: { id: 'usr', groups: [] }, serverId: null };
     const works = [
       limits.call('acc', 'usr', null),
@@ -185,6 +194,17 @@ describe('when the store fails', () => {
       expect(refusal).toMatchObject({ code: 'UNAVAILABLE', status: 503, reason: 'limiter_failed' });
       expect(refusal.message).not.toContain('secret');
     }
+  });
+
+  it('charges nobody for a call of which it cannot say whether the user has room', async () => {
+    let taken = 0;
+    const take: Windows['take'] = (...asked) => {
+      taken++;
+      return good.take(...asked);
+    };
+    const { limits } = await limitsOf({}, undefined, {}, { ...good, take, glance: broken });
+    const refusal = await refusalOf(limits.call('acc', 'usr', { serverId: 'srv', max: 1, windowSeconds: 1 }));
+    expect([refusal.status, taken]).toEqual([503, 0]);
   });
 });
 

@@ -1,7 +1,8 @@
 // Where users live. Every query names the account; the scope's wall is behind it, so a standard key finds nobody but its own user.
 import { and, asc, count, eq, getTableColumns, gt, inArray, or, sql } from 'drizzle-orm';
 import type { Ctx } from '../context.ts';
-import { apiKeys, claims, credentials, dataKeys, secrets, users } from '../db/schema.ts';
+import { apiKeys, credentials, dataKeys, secrets, users } from '../db/schema.ts';
+import { claims } from '../db/schema-trail.ts';
 import type { Db } from '../db/scope.ts';
 import type { Principal } from '../identity/principal.ts';
 import { newId } from '../ids.ts';

@@ -3,11 +3,13 @@ import type { Connector } from '@mcp-valet/client';
 import { useLocation, useRoute } from 'preact-iso';
 import { gateway } from '../gateway.ts';
 import { useLoad } from '../load.ts';
-import { ConfirmButton } from '../parts/dialog.tsx';
+import { ConfirmButton, DialogButton } from '../parts/dialog.tsx';
+import { DocumentFields, documentOf } from '../parts/document-fields.tsx';
+import { Form } from '../parts/form.tsx';
 import { Empty, Loaded, Page } from '../parts/page.tsx';
 import { Table } from '../parts/table.tsx';
 import { Tabs } from '../parts/tabs.tsx';
-import { exactTime } from '../words.ts';
+import { exactTime, typed } from '../words.ts';
 import { Health, kinds, needs } from './connectors.tsx';
 import { TryCall } from './try-call.tsx';
 
@@ -109,6 +111,9 @@ function Facts({ connector, reload }: { connector: Connector; reload: () => void
                 </ul>
               </details>
             )}
+            <p>
+              <Reimport connectorId={connector.connectorId} reload={reload} />
+            </p>
           </dd>
         </>
       )}
@@ -125,6 +130,32 @@ function Facts({ connector, reload }: { connector: Connector; reload: () => void
       <dt>Changed</dt>
       <dd>{exactTime(connector.updatedAt)}</dd>
     </dl>
+  );
+}
+
+/** The API has moved on: its new document takes the old one's place, with everything else of the connector as it is. */
+function Reimport({ connectorId, reload }: { connectorId: string; reload: () => void }) {
+  return (
+    <DialogButton label="Import again" look="small" title="Import a newer document">
+      {(close) => (
+        <Form
+          submit="Import"
+          onCancel={close}
+          onSubmit={async (data) => {
+            const baseUrl = typed(data, 'baseUrl');
+            await gateway.connectors.update(connectorId, {
+              openapi: await documentOf(data),
+              ...(baseUrl !== undefined && { baseUrl }),
+            });
+            close();
+            reload();
+          }}
+        >
+          <p>Its operations replace the old ones at once. Credentials, rules and limits stay as they are.</p>
+          <DocumentFields />
+        </Form>
+      )}
+    </DialogButton>
   );
 }
 

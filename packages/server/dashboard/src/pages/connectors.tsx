@@ -4,9 +4,11 @@ import { useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
 import { gateway } from '../gateway.ts';
 import { DialogButton } from '../parts/dialog.tsx';
-import { AreaField, Field, Form, SelectField, TextField } from '../parts/form.tsx';
-import { Badge, Empty, Loaded, Page, type Tone } from '../parts/page.tsx';
-import { More, Table, usePages } from '../parts/table.tsx';
+import { DocumentFields, documentOf } from '../parts/document-fields.tsx';
+import { Form, SelectField, TextField } from '../parts/form.tsx';
+import { ListPage } from '../parts/list-page.tsx';
+import { Badge, type Tone } from '../parts/page.tsx';
+import { usePages } from '../parts/table.tsx';
 import { typed, words } from '../words.ts';
 
 export const kinds = { 'mcp-http': 'MCP server', 'mcp-stdio': 'Local MCP server', http: 'REST API' } as const;
@@ -31,48 +33,31 @@ export function Health({ connector }: { connector: Connector }) {
 export function ConnectorsPage() {
   const connectors = usePages(() => gateway.connectors.list({ limit: 100 }), []);
   return (
-    <Page
+    <ListPage
       title="Connectors"
       lead="What your users’ calls reach: MCP servers and REST APIs. Each user signs in with credentials of their own."
-      actions={<NewConnector />}
+      create={<NewConnector />}
+      pages={connectors}
+      empty={{
+        title: 'No connectors yet',
+        text: 'Register the address of an MCP server, or import the OpenAPI document of any REST API: its operations become tools.',
+      }}
+      heads={['Connector', 'Kind', 'Health', 'Users need']}
     >
-      <Loaded of={connectors}>
-        {(paged) =>
-          paged.items.length === 0 ? (
-            <div class="card">
-              <Empty title="No connectors yet">
-                <p>
-                  Register the address of an MCP server, or import the OpenAPI document of any REST API: its operations
-                  become tools.
-                </p>
-                <NewConnector />
-              </Empty>
-            </div>
-          ) : (
-            <>
-              <div class="card flush">
-                <Table caption="Connectors" heads={['Connector', 'Kind', 'Health', 'Users need']}>
-                  {paged.items.map((connector) => (
-                    <tr key={connector.connectorId}>
-                      <th scope="row">
-                        <a href={`/admin/connectors/${encodeURIComponent(connector.connectorId)}`}>{connector.name}</a>
-                        <div class="muted small mono">{connector.connectorId}</div>
-                      </th>
-                      <td>{kinds[connector.kind]}</td>
-                      <td>
-                        <Health connector={connector} />
-                      </td>
-                      <td>{needs(connector)}</td>
-                    </tr>
-                  ))}
-                </Table>
-              </div>
-              <More paged={paged} add={connectors.add} />
-            </>
-          )
-        }
-      </Loaded>
-    </Page>
+      {(connector) => (
+        <tr key={connector.connectorId}>
+          <th scope="row">
+            <a href={`/admin/connectors/${encodeURIComponent(connector.connectorId)}`}>{connector.name}</a>
+            <div class="muted small mono">{connector.connectorId}</div>
+          </th>
+          <td>{kinds[connector.kind]}</td>
+          <td>
+            <Health connector={connector} />
+          </td>
+          <td>{needs(connector)}</td>
+        </tr>
+      )}
+    </ListPage>
   );
 }
 
@@ -158,30 +143,6 @@ function NewConnectorForm({ close }: { close: () => void }) {
       )}
     </Form>
   );
-}
-
-const DocumentFields = () => (
-  <>
-    <TextField
-      label="Address of the OpenAPI document"
-      name="documentUrl"
-      type="url"
-      hint="Read once. Or take a file, or paste the document."
-    />
-    <Field label="File">
-      {(ties) => <input type="file" name="documentFile" accept=".json,.yaml,.yml" {...ties} />}
-    </Field>
-    <AreaField label="Document (JSON or YAML)" name="document" class="mono" />
-    <TextField label="Where the API is (optional)" name="baseUrl" type="url" hint="When not where the document says." />
-  </>
-);
-
-async function documentOf(data: FormData): Promise<string> {
-  const file = data.get('documentFile');
-  if (file instanceof File && file.size > 0) return file.text();
-  const text = typed(data, 'document') ?? typed(data, 'documentUrl');
-  if (text === undefined) throw new Error('Give the address of the document, a file, or its text.');
-  return text;
 }
 
 type NewConnectorInput = Parameters<typeof gateway.connectors.create>[0];

@@ -6,8 +6,9 @@ import { useLoad } from '../load.ts';
 import { CopyButton } from '../parts/copy.tsx';
 import { ConfirmButton, DialogButton } from '../parts/dialog.tsx';
 import { Form, SelectField, TextField } from '../parts/form.tsx';
-import { Badge, Empty, Loaded, Page, type Tone } from '../parts/page.tsx';
-import { More, Table, Time, usePages } from '../parts/table.tsx';
+import { ListPage } from '../parts/list-page.tsx';
+import { Badge, Empty, Loaded, type Tone } from '../parts/page.tsx';
+import { Time, usePages } from '../parts/table.tsx';
 import { typed } from '../words.ts';
 
 const tones: Readonly<Record<Credential['status'], Tone>> = {
@@ -27,40 +28,22 @@ const said: Readonly<Record<Credential['status'], string>> = {
 
 export function CredentialsPage() {
   const credentials = usePages(() => gateway.credentials.list({ limit: 100 }), []);
-  const add = <NewCredential reload={credentials.reload} />;
   return (
-    <Page
+    <ListPage
       title="Credentials"
       lead="What signs a user in to a connector. Values are sealed for that user; nobody can read them back, here or anywhere."
-      actions={add}
+      create={<NewCredential reload={credentials.reload} />}
+      pages={credentials}
+      empty={{
+        title: 'No credentials yet',
+        text: 'Store a user’s API key here, or let users do it themselves: a call that lacks a credential is answered with a link on which that user connects the account.',
+      }}
+      heads={['User', 'Connector', 'Label', 'State', 'Secrets', 'Changed', '']}
     >
-      <Loaded of={credentials}>
-        {(paged) =>
-          paged.items.length === 0 ? (
-            <div class="card">
-              <Empty title="No credentials yet">
-                <p>
-                  Store a user’s API key here, or let users do it themselves: a call that lacks a credential is answered
-                  with a link on which that user connects the account.
-                </p>
-                {add}
-              </Empty>
-            </div>
-          ) : (
-            <>
-              <div class="card flush">
-                <Table caption="Credentials" heads={['User', 'Connector', 'Label', 'State', 'Secrets', 'Changed', '']}>
-                  {paged.items.map((credential) => (
-                    <CredentialRow key={credential.credentialId} credential={credential} reload={credentials.reload} />
-                  ))}
-                </Table>
-              </div>
-              <More paged={paged} add={credentials.add} />
-            </>
-          )
-        }
-      </Loaded>
-    </Page>
+      {(credential) => (
+        <CredentialRow key={credential.credentialId} credential={credential} reload={credentials.reload} />
+      )}
+    </ListPage>
   );
 }
 

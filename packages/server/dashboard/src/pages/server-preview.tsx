@@ -1,23 +1,21 @@
-// Who can call what on a server: each cell is the gateway's own answer to "what if", by the code that decides real calls. Executes nothing.
+// Who can call what on a server: each cell is the gateway's own answer to "what if", by the code that decides real calls, for the rules in
+// force and for those being edited. Executes nothing, and knows no rule itself.
 import type { Server } from '@mcp-valet/client';
 import { useState } from 'preact/hooks';
 import { gateway } from '../gateway.ts';
 import { useLoad } from '../load.ts';
-import { SelectField } from '../parts/form.tsx';
-import { Badge, Empty, Failed, Loaded } from '../parts/page.tsx';
-import { Table } from '../parts/table.tsx';
+import { Choices, SelectField } from '../parts/form.tsx';
+import { Badge, Empty, Loaded } from '../parts/page.tsx';
+import { Matrix, maxUsers } from './server-matrix.tsx';
+import type { Draft } from './server-rules.ts';
 
-type Explanation = Awaited<ReturnType<typeof gateway.policy.explain>>;
-
-/** As many as can be read at a glance, and asked at once without standing in anybody's way. */
-const maxUsers = 8;
-const maxActions = 8;
-const atOnce = 6;
+/** Users of the first page, out of whom those are chosen who are compared. */
+const offeredUsers = 50;
 
 const things = async (server: Server) => {
   const [connectors, users] = await Promise.all([
     gateway.connectors.list({ limit: 200 }),
-    gateway.users.list({ limit: maxUsers }),
+    gateway.users.list({ limit: offeredUsers }),
   ]);
   const ids = connectors.items.map(({ connectorId }) => connectorId);
   return {
@@ -26,14 +24,20 @@ const things = async (server: Server) => {
   };
 };
 
-export function ServerPreview({ server, isChanged }: { server: Server; isChanged: boolean }) {
+function State({ draft }: { draft: Draft | undefined }) {
+  if (draft === undefined) return <Badge tone="good">As it is in force</Badge>;
+  return <Badge tone="warn">{draft.problem === undefined ? 'Draft · not saved yet' : 'Cannot be read yet'}</Badge>;
+}
+
+export function ServerPreview({ server, draft }: { server: Server; draft: Draft | undefined }) {
   const found = useLoad(() => things(server), [server]);
   const [chosen, setChosen] = useState<string>();
+  const [compared, setCompared] = useState<readonly string[]>();
   return (
     <div class="card">
       <div class="row between">
         <h2>Who can call what</h2>
-        {isChanged ? <Badge tone="warn">Not saved yet</Badge> : <Badge tone="good">As it is in force</Badge>}
+        <State draft={draft} />
       </div>
       <Loaded of={found}>
         {({ connectors, users }) => {
@@ -45,6 +49,7 @@ export function ServerPreview({ server, isChanged }: { server: Server; isChanged
               </Empty>
             );
           }
+          const shown = compared ?? users.slice(0, maxUsers);
           return (
             <>
               <SelectField
@@ -54,7 +59,8 @@ export function ServerPreview({ server, isChanged }: { server: Server; isChanged
                 onChoose={setChosen}
                 options={connectors.map((id) => ({ value: id, text: id }))}
               />
-              <Matrix server={server} connector={connector} users={users} />
+              {users.length > 1 && <Users all={users} shown={shown} onChoose={setCompared} />}
+              <Matrix key={connector} server={server} connector={connector} users={shown} draft={draft} />
             </>
           );
         }}
@@ -63,106 +69,31 @@ export function ServerPreview({ server, isChanged }: { server: Server; isChanged
   );
 }
 
-interface Cell {
-  user: string;
-  action: string;
-  answer: Explanation;
+interface UsersProps {
+  all: readonly string[];
+  shown: readonly string[];
+  onChoose: (users: readonly string[]) => void;
 }
 
-async function askAll(server: Server, connector: string, users: readonly string[]): Promise<Cell[]> {
-  const { actions } = await gateway.connectors.actions(connector);
-  const questions = actions.slice(0, maxActions).flatMap(({ id: action }) => users.map((user) => ({ user, action })));
-  const cells: Cell[] = [];
-  const ask = async (): Promise<void> => {
-    for (let next = questions.shift(); next !== undefined; next = questions.shift()) {
-      const { user, action } = next;
-      const answer = await gateway.policy.explain({
-        userId: user,
-        serverId: server.serverId,
-        connectorId: connector,
-        action,
-      });
-      cells.push({ user, action, answer });
-    }
-  };
-  await Promise.all(Array.from({ length: atOnce }, ask));
-  return cells;
-}
-
-/** What comes after the rules: the call is allowed, and something else is missing. */
-const isAfterRules = (answer: Explanation): boolean => ['credential', 'arguments'].includes(answer.decidedBy.layer);
-
-function Matrix(props: { server: Server; connector: string; users: readonly string[] }) {
-  const { server, connector, users } = props;
-  const cells = useLoad(() => askAll(server, connector, users), [server, connector, users.join()]);
-  const [open, setOpen] = useState<Cell>();
+function Users({ all, shown, onChoose }: UsersProps) {
+  const chosen = shown.length === all.length ? `All ${all.length}` : `${shown.length} of ${all.length}`;
   return (
-    <Loaded of={cells}>
-      {(all) => {
-        const actions = [...new Set(all.map(({ action }) => action))].sort();
-        if (actions.length === 0) return <Failed error={new Error('This connector lists no actions.')} />;
-        return (
-          <>
-            <div class="matrix">
-              <Table caption={`Who can call what of ${connector}`} heads={['Action', ...users]}>
-                {actions.map((action) => (
-                  <tr key={action}>
-                    <th scope="row" class="mono small">
-                      {action}
-                    </th>
-                    {users.map((user) => {
-                      const cell = all.find((one) => one.user === user && one.action === action);
-                      return <td key={user}>{cell && <CellButton cell={cell} onOpen={() => setOpen(cell)} />}</td>;
-                    })}
-                  </tr>
-                ))}
-              </Table>
-            </div>
-            <p class="muted small">
-              ✓ allowed · ! allowed, but something is missing (mostly a credential) · ✕ refused. Press a cell to see
-              why.
-            </p>
-            {open && <Why cell={open} />}
-          </>
-        );
-      }}
-    </Loaded>
-  );
-}
-
-function CellButton({ cell, onOpen }: { cell: Cell; onOpen: () => void }) {
-  const { answer, user, action } = cell;
-  const [look, sign, said] =
-    answer.outcome === 'execute'
-      ? ['good', '✓', 'allowed']
-      : isAfterRules(answer)
-        ? ['warn', '!', 'allowed, something is missing']
-        : ['bad', '✕', 'refused'];
-  return (
-    <button type="button" class={`cell ${look}`} onClick={onOpen} aria-label={`${user}, ${action}: ${said}`}>
-      {sign}
-    </button>
-  );
-}
-
-function Why({ cell: { user, action, answer } }: { cell: Cell }) {
-  return (
-    <div class="note" role="status">
-      <strong>
-        {user} calling {action}: {answer.outcome === 'execute' ? 'would run' : (answer.message ?? 'refused')}
-      </strong>
-      <ol class="steps small">
-        {answer.steps.map((step) => (
-          <li key={step.layer + step.detail}>
-            {step.allowed ? '✓' : '✕'} <strong>{step.layer}</strong>: {step.detail}
-          </li>
-        ))}
-      </ol>
-      {answer.decidedBy.rule && (
-        <p class="small">
-          Rule: <code>{answer.decidedBy.rule}</code>
-        </p>
-      )}
-    </div>
+    <details class="chooser">
+      <summary>
+        <strong>Users</strong> <span class="muted">{chosen} compared</span>
+      </summary>
+      <Choices
+        legend="Compared users"
+        name="preview-users"
+        options={all}
+        chosen={shown}
+        hint={`Up to ${maxUsers} side by side.`}
+        onChoose={(user, isOn) => {
+          const wanted = all.filter((one) => (one === user ? isOn : shown.includes(one)));
+          onChoose(wanted);
+        }}
+        isFull={shown.length >= maxUsers}
+      />
+    </details>
   );
 }

@@ -1,14 +1,11 @@
-// The rules of a server, and beside them what they come to: asked of the gateway itself each time they are saved.
-import type { Server } from '@mcp-valet/client';
-import { useState } from 'preact/hooks';
+// The rules of a server, and beside them what they come to: while they are being edited, and once they are saved.
+import type { Restrictions, Server } from '@mcp-valet/client';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { gateway } from '../gateway.ts';
 import { AreaField, Form, SelectField } from '../parts/form.tsx';
-import { PermissionsField, readPermissions } from '../parts/permissions.tsx';
-import { words } from '../words.ts';
+import { PermissionsField } from '../parts/permissions.tsx';
 import { ServerPreview } from './server-preview.tsx';
-
-type Restrictions = NonNullable<Server['restrictions']>;
-type Mode = 'allowlist' | 'blocklist';
+import { type Draft, isSame, type RuleName, readRestrictions, ruleOf } from './server-rules.ts';
 
 const modeOptions = [
   { value: '', text: 'No rule' },
@@ -16,87 +13,76 @@ const modeOptions = [
   { value: 'blocklist', text: 'All but these' },
 ];
 
-const modeOf = (data: FormData, name: string): Mode | undefined => {
-  const mode = data.get(`${name}-mode`);
-  return mode === 'allowlist' || mode === 'blocklist' ? mode : undefined;
-};
-
-/** Ids of one rule, in the list that its mode reads. */
-const idsOf = (data: FormData, name: string) => {
-  const mode = modeOf(data, name);
-  if (mode === undefined) return undefined;
-  const ids = words(data.get(name));
-  return mode === 'allowlist' ? { mode, allowedIds: ids } : { mode, blockedIds: ids };
-};
-
-function readRestrictions(data: FormData): Restrictions | null {
-  const connectors = idsOf(data, 'connectors');
-  const users = idsOf(data, 'users');
-  const mode = modeOf(data, 'actions');
-  const ids = words(data.get('actions'));
-  const actions =
-    mode === undefined
-      ? undefined
-      : mode === 'allowlist'
-        ? { mode, allowedActions: ids }
-        : { mode, blockedActions: ids };
-  const permissions = readPermissions(data);
-  const all = {
-    ...(connectors && { connectors }),
-    ...(users && { users }),
-    ...(actions && { actions }),
-    ...(permissions.length > 0 && { permissions }),
-  };
-  return Object.keys(all).length === 0 ? null : all;
-}
+/** So long nothing is asked after a key was pressed: whole words are worth an answer, their letters are not. */
+const settleMs = 300;
 
 export function ServerRestrictions({ server, reload }: { server: Server; reload: () => void }) {
-  const rules = server.restrictions;
-  const [isChanged, setChanged] = useState(false);
+  const saved = server.restrictions;
+  const [draft, setDraft] = useState<Draft>();
+  // Counts what was thrown away: each time the form begins anew.
+  const [discarded, setDiscarded] = useState(0);
+  const place = useRef<HTMLDivElement>(null);
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const read = () => {
+    const form = place.current?.querySelector('form');
+    if (!form) return;
+    try {
+      setDraft({ restrictions: readRestrictions(new FormData(form)), problem: undefined });
+    } catch (error) {
+      const problem = error instanceof Error ? error.message : String(error);
+      setDraft((before) => ({ restrictions: before?.restrictions ?? saved, problem }));
+    }
+  };
+  const isChanged = draft !== undefined && (draft.problem !== undefined || !isSame(draft.restrictions, saved));
   return (
-    <div class="grid">
+    <div class="grid editor">
       <div class="card">
         <h2>Restrictions</h2>
-        <div onInput={() => setChanged(true)}>
+        <div
+          ref={place}
+          onInput={() => {
+            clearTimeout(timer.current);
+            timer.current = setTimeout(read, settleMs);
+          }}
+        >
           <Form
-            key={JSON.stringify(rules)}
+            key={`${discarded} ${JSON.stringify(saved)}`}
             submit="Save and check"
+            cancel="Discard changes"
             onSubmit={async (data) => {
               await gateway.servers.update(server.serverId, { restrictions: readRestrictions(data) });
-              setChanged(false);
+              read();
               reload();
             }}
+            {...(isChanged && {
+              onCancel: () => {
+                clearTimeout(timer.current);
+                setDraft(undefined);
+                setDiscarded(discarded + 1);
+              },
+            })}
           >
-            <Rule
-              name="connectors"
-              label="Connectors"
-              mode={rules?.connectors?.mode}
-              ids={[...(rules?.connectors?.allowedIds ?? []), ...(rules?.connectors?.blockedIds ?? [])]}
-            />
-            <Rule
+            <RuleFields name="connectors" label="Connectors" restrictions={saved} />
+            <RuleFields
               name="actions"
               label="Actions"
               hint="An action’s name, or connector.action."
-              mode={rules?.actions?.mode}
-              ids={[...(rules?.actions?.allowedActions ?? []), ...(rules?.actions?.blockedActions ?? [])]}
+              restrictions={saved}
             />
-            <Rule
-              name="users"
-              label="Users"
-              mode={rules?.users?.mode}
-              ids={[...(rules?.users?.allowedIds ?? []), ...(rules?.users?.blockedIds ?? [])]}
-            />
-            <PermissionsField permissions={rules?.permissions ?? []} />
+            <RuleFields name="users" label="Users" restrictions={saved} />
+            <PermissionsField permissions={saved?.permissions ?? []} />
           </Form>
         </div>
       </div>
-      <ServerPreview server={server} isChanged={isChanged} />
+      <ServerPreview server={server} draft={isChanged ? draft : undefined} />
     </div>
   );
 }
 
-function Rule(props: { name: string; label: string; hint?: string; mode: Mode | undefined; ids: readonly string[] }) {
-  const { name, label, hint, mode: saved, ids } = props;
+function RuleFields(props: { name: RuleName; label: string; hint?: string; restrictions: Restrictions | null }) {
+  const { name, label, hint, restrictions } = props;
+  const { mode: saved, ids, others } = ruleOf(restrictions, name);
   const [mode, setMode] = useState<string>(saved ?? '');
   return (
     <div class="stack">
@@ -108,6 +94,15 @@ function Rule(props: { name: string; label: string; hint?: string; mode: Mode | 
           class="mono"
           defaultValue={ids.join('\n')}
           hint={hint ?? (mode === 'allowlist' ? 'An empty list allows nothing.' : undefined)}
+        />
+      )}
+      {mode !== '' && others.length > 0 && (
+        <AreaField
+          label={`${label} of the other list, one per line`}
+          name={`${name}-others`}
+          class="mono"
+          defaultValue={others.join('\n')}
+          hint={mode === 'allowlist' ? 'Blocked, also where they are allowed.' : 'Allowed, and then nothing else is.'}
         />
       )}
     </div>

@@ -6,7 +6,7 @@ import { gateway } from '../gateway.ts';
 import { useLoad } from '../load.ts';
 import { SecretOnce } from '../parts/copy.tsx';
 import { ConfirmButton, DialogButton } from '../parts/dialog.tsx';
-import { AreaField, Choices, Form, SelectField, TextField } from '../parts/form.tsx';
+import { AreaField, Choices, Form, overlaps, SelectField, TextField } from '../parts/form.tsx';
 import { Loaded, Page } from '../parts/page.tsx';
 import { Tabs } from '../parts/tabs.tsx';
 import { exactTime, typed } from '../words.ts';
@@ -92,15 +92,7 @@ function Connect({ server, reload }: Part) {
                 }}
               >
                 <p>Clients need the new token. The old one stops after the overlap.</p>
-                <SelectField
-                  label="The old token works for"
-                  name="overlap"
-                  options={[
-                    { value: '0', text: 'No longer: it ends now' },
-                    { value: '3600', text: 'One more hour' },
-                    { value: '86400', text: 'One more day' },
-                  ]}
-                />
+                <SelectField label="The old token works for" name="overlap" options={overlaps} />
               </Form>
             )}
           </DialogButton>

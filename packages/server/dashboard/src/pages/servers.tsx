@@ -4,11 +4,12 @@ import { useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
 import { gateway } from '../gateway.ts';
 import { useLoad } from '../load.ts';
-import { SecretOnce } from '../parts/copy.tsx';
+import { ShownOnce } from '../parts/copy.tsx';
 import { DialogButton } from '../parts/dialog.tsx';
 import { Choices, Form, SelectField, TextField } from '../parts/form.tsx';
-import { Badge, Empty, Loaded, Page } from '../parts/page.tsx';
-import { More, Table, Time, usePages } from '../parts/table.tsx';
+import { ListPage } from '../parts/list-page.tsx';
+import { Badge } from '../parts/page.tsx';
+import { Time, usePages } from '../parts/table.tsx';
 import { typed } from '../words.ts';
 import { ClientConfigs } from './client-configs.tsx';
 
@@ -20,56 +21,33 @@ export const modes = {
 export function ServersPage() {
   const servers = usePages(() => gateway.servers.list({ limit: 100 }), []);
   return (
-    <Page
+    <ListPage
       title="Servers"
       lead="A server is one MCP endpoint with rules of its own. Clients such as Claude or Cursor connect to it."
-      actions={<NewServer />}
+      create={<NewServer />}
+      pages={servers}
+      empty={{
+        title: 'No servers yet',
+        text: 'Publish one for each group of tools that belongs together. It gets an address and a token of its own, and you decide which connectors, actions and users it is for.',
+      }}
+      heads={['Server', 'Mode', 'Connectors', 'Rules', 'Token', 'Created']}
     >
-      <Loaded of={servers}>
-        {(paged) =>
-          paged.items.length === 0 ? (
-            <div class="card">
-              <Empty title="No servers yet">
-                <p>
-                  Publish one for each group of tools that belongs together. It gets an address and a token of its own,
-                  and you decide which connectors, actions and users it is for.
-                </p>
-                <NewServer />
-              </Empty>
-            </div>
-          ) : (
-            <>
-              <div class="card flush">
-                <Table caption="Servers" heads={['Server', 'Mode', 'Connectors', 'Rules', 'Token', 'Created']}>
-                  {paged.items.map((server) => (
-                    <tr key={server.serverId}>
-                      <th scope="row">
-                        <a href={`/admin/servers/${server.serverId}`}>{server.name}</a>
-                        {server.description && <div class="muted small">{server.description}</div>}
-                      </th>
-                      <td>{server.mode === 'direct' ? 'Direct' : 'Connectivity'}</td>
-                      <td>{server.connectors?.join(', ') ?? 'All'}</td>
-                      <td>
-                        {server.hasRestrictions ? (
-                          <Badge tone="good">Restricted</Badge>
-                        ) : (
-                          <Badge tone="quiet">None</Badge>
-                        )}
-                      </td>
-                      <td class="mono small">{server.tokenPrefix === null ? '–' : `${server.tokenPrefix}…`}</td>
-                      <td>
-                        <Time at={server.createdAt} />
-                      </td>
-                    </tr>
-                  ))}
-                </Table>
-              </div>
-              <More paged={paged} add={servers.add} />
-            </>
-          )
-        }
-      </Loaded>
-    </Page>
+      {(server) => (
+        <tr key={server.serverId}>
+          <th scope="row">
+            <a href={`/admin/servers/${server.serverId}`}>{server.name}</a>
+            {server.description && <div class="muted small">{server.description}</div>}
+          </th>
+          <td>{server.mode === 'direct' ? 'Direct' : 'Connectivity'}</td>
+          <td>{server.connectors?.join(', ') ?? 'All'}</td>
+          <td>{server.hasRestrictions ? <Badge tone="good">Restricted</Badge> : <Badge tone="quiet">None</Badge>}</td>
+          <td class="mono small">{server.tokenPrefix === null ? '–' : `${server.tokenPrefix}…`}</td>
+          <td>
+            <Time at={server.createdAt} />
+          </td>
+        </tr>
+      )}
+    </ListPage>
   );
 }
 
@@ -91,15 +69,9 @@ function NewServerForm({ close }: { close: () => void }) {
       route(`/admin/servers/${made.serverId}`);
     };
     return (
-      <div class="stack">
-        <SecretOnce label="Access token" value={made.accessToken ?? ''} />
+      <ShownOnce label="Access token" value={made.accessToken} onDone={done}>
         <ClientConfigs name={made.name} url={made.url} token={made.accessToken} />
-        <div class="row end">
-          <button type="button" class="button primary" onClick={done}>
-            I have copied it
-          </button>
-        </div>
-      </div>
+      </ShownOnce>
     );
   }
   return (

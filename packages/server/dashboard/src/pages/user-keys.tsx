@@ -1,9 +1,9 @@
 // A user's keys: made here, shown once, revoked here.
 import { useState } from 'preact/hooks';
 import { gateway } from '../gateway.ts';
-import { SecretOnce } from '../parts/copy.tsx';
+import { ShownOnce } from '../parts/copy.tsx';
 import { ConfirmButton, DialogButton } from '../parts/dialog.tsx';
-import { Form, SelectField, TextField } from '../parts/form.tsx';
+import { Form, overlaps, SelectField, TextField } from '../parts/form.tsx';
 import { Badge, Empty } from '../parts/page.tsx';
 import { useSession } from '../parts/shell.tsx';
 import { Table, Time } from '../parts/table.tsx';
@@ -41,17 +41,22 @@ export function UserKeys({ user, reload }: { user: UserView; reload: () => void 
               </td>
               <td class="actions">
                 {!key.revoked && (
-                  <ConfirmButton
-                    label="Revoke"
-                    look="small danger"
-                    title={`Revoke ${key.keyName}?`}
-                    text="Whoever uses this key is refused at once, and the tokens it minted end with it."
-                    confirm="Revoke key"
-                    onConfirm={async () => {
-                      await gateway.keys.delete(key.keyId);
-                      reload();
-                    }}
-                  />
+                  <div class="row end">
+                    <DialogButton label="Rotate" look="small" title={`Rotate ${key.keyName}`} onClose={reload}>
+                      {(close) => <RotatedKey keyId={key.keyId} close={close} />}
+                    </DialogButton>
+                    <ConfirmButton
+                      label="Revoke"
+                      look="small danger"
+                      title={`Revoke ${key.keyName}?`}
+                      text="Whoever uses this key is refused at once, and the tokens it minted end with it."
+                      confirm="Revoke key"
+                      onConfirm={async () => {
+                        await gateway.keys.delete(key.keyId);
+                        reload();
+                      }}
+                    />
+                  </div>
                 )}
               </td>
             </tr>
@@ -73,21 +78,36 @@ function KeyState({ isRevoked, expiresAt }: { isRevoked: boolean; expiresAt: str
   );
 }
 
+/** A new key with the same rights, while the old one still works for as long as it takes to put the new one everywhere. */
+function RotatedKey({ keyId, close }: { keyId: string; close: () => void }) {
+  const [made, setMade] = useState<Awaited<ReturnType<typeof gateway.keys.rotate>>>();
+  if (made !== undefined) {
+    return (
+      <ShownOnce label="New API key" value={made.apiKey} onDone={close}>
+        <p class="muted">
+          The old key ends <Time at={made.oldKeyEndsAt} />.
+        </p>
+      </ShownOnce>
+    );
+  }
+  return (
+    <Form
+      submit="Rotate key"
+      onCancel={close}
+      onSubmit={async (data) => {
+        setMade(await gateway.keys.rotate(keyId, { overlapSeconds: Number(typed(data, 'overlap') ?? 0) }));
+      }}
+    >
+      <p>Makes a key with the same rights and length of life.</p>
+      <SelectField label="The old key works for" name="overlap" options={overlaps} />
+    </Form>
+  );
+}
+
 function NewKey({ username, close }: { username: string; close: () => void }) {
   const [text, setText] = useState<string>();
   const { kind } = useSession();
-  if (text !== undefined) {
-    return (
-      <div class="stack">
-        <SecretOnce label="API key" value={text} />
-        <div class="row end">
-          <button type="button" class="button primary" onClick={close}>
-            I have copied it
-          </button>
-        </div>
-      </div>
-    );
-  }
+  if (text !== undefined) return <ShownOnce label="API key" value={text} onDone={close} />;
   return (
     <Form
       submit="Create key"

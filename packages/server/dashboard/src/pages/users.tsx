@@ -3,49 +3,47 @@ import type { User } from '@mcp-valet/client';
 import { useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso';
 import { gateway } from '../gateway.ts';
+import { reach } from '../parts/access-form.tsx';
 import { DialogButton } from '../parts/dialog.tsx';
 import { Form, TextField } from '../parts/form.tsx';
-import { Badge, Empty, Loaded, Page } from '../parts/page.tsx';
-import { More, Table, Time, usePages } from '../parts/table.tsx';
+import { ListPage } from '../parts/list-page.tsx';
+import { Badge } from '../parts/page.tsx';
+import { Time, usePages } from '../parts/table.tsx';
 import { typed } from '../words.ts';
 
 export function UsersPage() {
   const users = usePages(() => gateway.users.list({ limit: 200 }), []);
   const [wanted, setWanted] = useState('');
   return (
-    <Page
+    <ListPage
       title="Users"
       lead="Each call runs as one of these users, with that user’s rights, limits and credentials."
-      actions={<NewUser />}
+      create={<NewUser />}
+      pages={users}
+      empty={{
+        title: 'No users yet',
+        text: (
+          <>
+            A user is one person or one customer of yours. Create one, give it a key or name it in the header{' '}
+            <code>x-alloy-userid</code>, and every call is made with that user’s own credentials.
+          </>
+        ),
+      }}
+      heads={['User', 'State', 'May reach', 'Created']}
+      tools={
+        <input
+          class="search"
+          type="search"
+          aria-label="Find a user"
+          placeholder="Find by name or address"
+          value={wanted}
+          onInput={(event) => setWanted(event.currentTarget.value)}
+        />
+      }
+      fits={({ username, email }) => `${username} ${email ?? ''}`.includes(wanted)}
     >
-      <Loaded of={users}>
-        {(paged) => {
-          if (paged.items.length === 0) return <NoUsers />;
-          const shown = paged.items.filter(({ username, email }) => `${username} ${email ?? ''}`.includes(wanted));
-          return (
-            <>
-              <input
-                class="search"
-                type="search"
-                aria-label="Find a user"
-                placeholder="Find by name or address"
-                value={wanted}
-                onInput={(event) => setWanted(event.currentTarget.value)}
-              />
-              <div class="card flush">
-                <Table caption="Users" heads={['User', 'State', 'May reach', 'Created']}>
-                  {shown.map((user) => (
-                    <UserRow key={user.userId} user={user} />
-                  ))}
-                </Table>
-                {shown.length === 0 && <Empty title="Nobody fits">Try fewer letters.</Empty>}
-              </div>
-              <More paged={paged} add={users.add} />
-            </>
-          );
-        }}
-      </Loaded>
-    </Page>
+      {(user) => <UserRow key={user.userId} user={user} />}
+    </ListPage>
   );
 }
 
@@ -57,17 +55,12 @@ function UserRow({ user }: { user: User }) {
         {user.email && <div class="muted small">{user.email}</div>}
       </th>
       <td>{user.enabled ? <Badge tone="good">Enabled</Badge> : <Badge tone="bad">Disabled</Badge>}</td>
-      <td>{reach(user)}</td>
+      <td>{reach(user.mcpAllowed, user.mcpBlocked)}</td>
       <td>
         <Time at={user.createdAt} />
       </td>
     </tr>
   );
-}
-
-function reach({ mcpAllowed, mcpBlocked }: User): string {
-  const only = mcpAllowed.length > 0 ? mcpAllowed.join(', ') : 'All connectors';
-  return mcpBlocked.length > 0 ? `${only}, but not ${mcpBlocked.join(', ')}` : only;
 }
 
 export function NewUser() {
@@ -101,15 +94,3 @@ export function NewUser() {
     </DialogButton>
   );
 }
-
-const NoUsers = () => (
-  <div class="card">
-    <Empty title="No users yet">
-      <p>
-        A user is one person or one customer of yours. Create one, give it a key or name it in the header{' '}
-        <code>x-alloy-userid</code>, and every call is made with that user’s own credentials.
-      </p>
-      <NewUser />
-    </Empty>
-  </div>
-);

@@ -1,4 +1,5 @@
 // Texts to take along: a copy button, code to paste, and secrets that are shown once.
+import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 
 export function CopyButton({ text, label = 'Copy' }: { text: string; label?: string }) {
@@ -42,6 +43,27 @@ export function SecretOnce({ label, value }: { label: string; value: string }) {
       <div class="secret">
         <code data-secret>{value}</code>
         <CopyButton text={value} />
+      </div>
+    </div>
+  );
+}
+
+/** The end of a form that made a secret: it, what goes with it, and the word that it was taken along. */
+export function ShownOnce(props: {
+  label: string;
+  value: string | undefined;
+  onDone: () => void;
+  children?: ComponentChildren;
+}) {
+  const { label, value, onDone, children } = props;
+  return (
+    <div class="stack">
+      <SecretOnce label={label} value={value ?? ''} />
+      {children}
+      <div class="row end">
+        <button type="button" class="button primary" onClick={onDone}>
+          I have copied it
+        </button>
       </div>
     </div>
   );

@@ -10,9 +10,11 @@ interface FormProps {
   isDanger?: boolean;
   onSubmit: (data: FormData) => Promise<unknown>;
   onCancel?: () => void;
+  /** What the button says that cancels. */
+  cancel?: string;
 }
 
-export function Form({ children, submit, isDanger, onSubmit, onCancel }: FormProps) {
+export function Form({ children, submit, isDanger, onSubmit, onCancel, cancel = 'Cancel' }: FormProps) {
   const [isBusy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(undefined);
   const send = async (event: TargetedSubmitEvent<HTMLFormElement>) => {
@@ -35,7 +37,7 @@ export function Form({ children, submit, isDanger, onSubmit, onCancel }: FormPro
       <div class="row end">
         {onCancel && (
           <button type="button" class="button" onClick={onCancel}>
-            Cancel
+            {cancel}
           </button>
         )}
         <button type="submit" class={`button ${isDanger ? 'danger' : 'primary'}`} disabled={isBusy} aria-busy={isBusy}>
@@ -139,15 +141,28 @@ export function SelectField({ label, hint, name, value, options, onChoose, requi
   );
 }
 
-/** Any of several, as checkboxes of one name. */
+/** How long what was rotated goes on working. */
+export const overlaps = [
+  { value: '0', text: 'No longer: it ends now' },
+  { value: '3600', text: 'One more hour' },
+  { value: '86400', text: 'One more day' },
+] as const;
+
+/** Any of several, as checkboxes of one name. With `onChoose` the page holds what is chosen; `isFull`: no more can be. */
 export function Choices(props: {
   legend: string;
   name: string;
   options: readonly string[];
   chosen: readonly string[];
   hint?: string;
+  onChoose?: (option: string, isOn: boolean) => void;
+  isFull?: boolean;
 }) {
-  const { legend, name, options, chosen, hint } = props;
+  const { legend, name, options, chosen, hint, onChoose, isFull } = props;
+  const state = (option: string) => {
+    const isOn = chosen.includes(option);
+    return onChoose === undefined ? { defaultChecked: isOn } : { checked: isOn, disabled: isFull === true && !isOn };
+  };
   return (
     <fieldset>
       <legend>{legend}</legend>
@@ -155,7 +170,13 @@ export function Choices(props: {
       <div class="choices">
         {options.map((option) => (
           <label key={option}>
-            <input type="checkbox" name={name} value={option} defaultChecked={chosen.includes(option)} />
+            <input
+              type="checkbox"
+              name={name}
+              value={option}
+              onChange={(event) => onChoose?.(option, event.currentTarget.checked)}
+              {...state(option)}
+            />
             {option}
           </label>
         ))}

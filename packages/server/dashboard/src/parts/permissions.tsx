@@ -28,7 +28,7 @@ export function PermissionsField({ permissions }: { permissions: readonly Permis
 export function readPermissions(data: FormData): Permission[] {
   const lines = (typed(data, 'permissions') ?? '').split('\n').map((line) => line.trim());
   return lines.filter(Boolean).map((line) => {
-    const match = /^(allow|block)\s+([^\s:]+)\s*:\s*(.+)$/.exec(line);
+    const match = /^(allow|block)\s+([^\s:]+)\s*:\s*(.*)$/.exec(line);
     if (!match) throw new Error(`This rule cannot be read: ${line}`);
     const [, mode = 'block', connector = '', actions = ''] = match;
     return {

@@ -17,6 +17,7 @@ export function useSession(): Session {
 const places: { href: string; text: string; icon: IconName }[] = [
   { href: '/admin', text: 'Overview', icon: 'overview' },
   { href: '/admin/users', text: 'Users', icon: 'users' },
+  { href: '/admin/groups', text: 'Groups', icon: 'groups' },
   { href: '/admin/servers', text: 'Servers', icon: 'servers' },
   { href: '/admin/connectors', text: 'Connectors', icon: 'connectors' },
   { href: '/admin/credentials', text: 'Credentials', icon: 'credentials' },

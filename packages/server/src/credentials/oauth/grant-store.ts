@@ -8,6 +8,7 @@ import type { Db } from '../../db/scope.ts';
 import type { CredentialRecord } from '../../identity/records.ts';
 import { lockUser } from '../../users/store.ts';
 import { addStatusChange } from '../../webhooks/store.ts';
+import { storeSecrets } from '../secrets-store.ts';
 import type { SealedSecret, Vault } from '../vault.ts';
 
 export interface GrantPlace {
@@ -182,24 +183,16 @@ const statusPlace = ({ accountId, userId, id, connectorId }: CredentialRecord) =
 });
 
 async function storeTokens(tx: Db, vault: Vault, record: CredentialRecord, made: RenewedTokens): Promise<void> {
-  const { accountId, userId, connectorId, id: credentialId } = record;
-  const place = { account: accountId, user: userId, connector: connectorId, credential: credentialId };
+  const { accountId, userId, connectorId, id: credential } = record;
+  const place = { account: accountId, user: userId, connector: connectorId, credential };
   // A provider that sends no new refresh token goes on with the old one.
   const values = [
     [oauthSecrets.access, made.accessToken],
     [oauthSecrets.refresh, made.refreshToken],
     [oauthSecrets.id, made.idToken],
   ] as const;
-  for (const [name, value] of values) {
-    if (value === undefined) continue;
-    const version = (secretOf(record, name)?.version ?? 0) + 1;
-    const { sealed, fingerprint } = await vault.seal(tx, { ...place, name, version }, value);
-    await tx
-      .insert(secrets)
-      .values({ accountId, userId, credentialId, name, version, sealed, fingerprint })
-      .onConflictDoUpdate({
-        target: [secrets.accountId, secrets.credentialId, secrets.name],
-        set: { version, sealed, fingerprint, updatedAt: sql`now()` },
-      });
-  }
+  const given = values.flatMap(([name, value]) =>
+    value === undefined ? [] : [{ name, version: (secretOf(record, name)?.version ?? 0) + 1, value }],
+  );
+  await storeSecrets(tx, vault, place, given);
 }
