@@ -31,7 +31,7 @@ function childOf(process: ChildProcess): Child {
     pid,
     stop: () =>
       new Promise((resolve) => {
-        if (process.exitCode !== null) return resolve();
+        if (process.exitCode !== null || process.signalCode !== null) return resolve();
         process.once('exit', () => resolve());
         process.kill('SIGTERM');
         setTimeout(() => process.kill('SIGKILL'), 5_000).unref();

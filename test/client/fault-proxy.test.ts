@@ -1,10 +1,11 @@
 // Must-show of the client: executions through a proxy that cuts, resets, stalls, truncates, delays and answers by itself, at random and then at every
 // byte. The upstream's own counter is the judge: once, or reported as unknown; never twice, whatever the server promises.
-import { MCPClient, OutcomeUnknownError, type ValetError } from '@mcp-valet/client';
+import type { MCPClient, ValetError } from '@mcp-valet/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openTestDatabase } from '../support/database.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { type RecordingUpstream, startRecordingUpstream } from '../support/recording-upstream.ts';
+import { built } from './built.ts';
 import { type Break, type Fault, type FaultProxy, proxyAnswer, randomOf, startFaultProxy } from './fault-proxy.ts';
 
 const seed = process.env['VALET_FUZZ_SEED'] ?? String(Date.now() % 2 ** 31);
@@ -99,7 +100,7 @@ function contradictions(ended: readonly Ended[], counts: ReadonlyMap<string, num
       ran <= 1 &&
       (error === undefined
         ? ran === 1 && text === '1'
-        : error instanceof OutcomeUnknownError ||
+        : error instanceof built.OutcomeUnknownError ||
           (error.executed === 'yes' && ran === 1) ||
           (error.executed === 'no' && ran === 0));
     return fits ? [] : [`${marker} ran ${ran} times and ended as ${said} (VALET_FUZZ_SEED=${seed})`];
@@ -118,7 +119,7 @@ async function clientOf(rig: Rig, proxy: FaultProxy, name: string): Promise<MCPC
     key_name: serverId,
     kind: 'enterprise',
   });
-  const client = new MCPClient({ baseUrl: proxy.url, apiKey, server: serverId, ...bare });
+  const client = new built.MCPClient({ baseUrl: proxy.url, apiKey, server: serverId, ...bare });
   // Fifty calls begin at once, and the first word of the promise should not depend on which of them was broken.
   await client.me();
   return client;
@@ -187,7 +188,7 @@ describe(`1,000 executions through a broken network (VALET_FUZZ_SEED=${seed})`, 
     const plain = await startRecordingUpstream();
     const broken = await startFaultProxy(plain.url.slice(0, -'/mcp'.length), plan);
     try {
-      const client = new MCPClient({ baseUrl: broken.url, apiKey: 'k', ...bare });
+      const client = new built.MCPClient({ baseUrl: broken.url, apiKey: 'k', ...bare });
       const ended = await runAll(markersOf('plain', executions), (marker) =>
         execute(client, 'u', 'count', marker, 5_000),
       );
@@ -223,7 +224,7 @@ describe(`1,000 executions through a broken network (VALET_FUZZ_SEED=${seed})`, 
     const lengths = { request: 0, answer: 0 };
     const broken = await startFaultProxy(plain.url.slice(0, -'/mcp'.length), (request) => breakAt(request, lengths));
     try {
-      const client = new MCPClient({ baseUrl: broken.url, apiKey: 'k', ...bare });
+      const client = new built.MCPClient({ baseUrl: broken.url, apiKey: 'k', ...bare });
       await execute(client, 'u', 'count', 'measure');
       const ended = await runAll(everyByte(lengths), (marker) => execute(client, 'u', 'count', marker));
       expect(contradictions(ended, plain.counts())).toEqual([]);

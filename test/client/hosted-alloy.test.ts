@@ -1,9 +1,19 @@
 // The SDK before a hosted Alloy server, of which we have only pages: whatever they leave open, and where they contradict themselves, it must
 // do the right thing either way. With the vendor's sample flows as they are printed.
-import {
+import type {
+  MCPClient as Client,
+  ClientOptions,
+  UserFallbackError as Fallback,
+  NotFoundError as NotFound,
+} from '@mcp-valet/client';
+import { afterEach, describe, expect, it } from 'vitest';
+import { example, exampleJson, runNode } from '../seeds/example.ts';
+import { built } from './built.ts';
+import { type AlloyHabits, type AlloyServer, alloy, startAlloy } from './hosted-alloy.ts';
+
+const {
   APIError,
   AuthenticationError,
-  type ClientOptions,
   ConfigError,
   MCPClient,
   NotFoundError,
@@ -12,11 +22,7 @@ import {
   RateLimitError,
   RpcError,
   UserFallbackError,
-} from '@mcp-valet/client';
-import { afterEach, describe, expect, it } from 'vitest';
-import { example, exampleJson, runNode } from '../seeds/example.ts';
-import { type AlloyHabits, type AlloyServer, alloy, startAlloy } from './hosted-alloy.ts';
-
+} = built;
 const [alice = '', bob = ''] = alloy.users;
 const seed = (file: string) => `alloy-user-management/${file}`;
 const post = { connectorId: 'slack', actionId: 'chat_postMessage' };
@@ -171,7 +177,7 @@ describe('a user whom the server does not know', () => {
       });
       // It has happened: the error reports it, and nothing is sent again.
       expect(ran).toEqual([[alloy.primary, 'list_connectors_alloy']]);
-      expect((error as UserFallbackError).result).toBeDefined();
+      expect((error as Fallback).result).toBeDefined();
     }
   });
 
@@ -202,7 +208,7 @@ describe('a server that promises nothing', () => {
 });
 
 describe('what only the gateway has', () => {
-  const absent: [string, (client: MCPClient) => PromiseLike<unknown>][] = [
+  const absent: [string, (client: Client) => PromiseLike<unknown>][] = [
     ['tokens', (client) => client.tokens.create({ userId: alice })],
     ['users', (client) => client.users.list()],
     ['audit', (client) => client.audit.list()],
@@ -212,8 +218,8 @@ describe('what only the gateway has', () => {
     const { client } = await start();
     const error = await failure(call(client));
     expect(error).toBeInstanceOf(NotFoundError);
-    expect((error as NotFoundError).hint).toMatch(new RegExp(`no ${noun}\\b`));
-    expect(((await failure(client.servers.get('gone'))) as NotFoundError).hint).toBeUndefined();
+    expect((error as NotFound).hint).toMatch(new RegExp(`no ${noun}\\b`));
+    expect(((await failure(client.servers.get('gone'))) as NotFound).hint).toBeUndefined();
   });
 
   it('leaves settings for a provider to a token that the caller has', async () => {
