@@ -176,6 +176,8 @@ describe('config export and apply', () => {
 
     const { code, out, err } = await mcpValet(second, 'config', 'apply', file);
     expect({ code, err }).toEqual({ code: 0, err: '' });
+    // Values are shown, and this one is none of them.
+    expect(planned.out + out).not.toContain(clientSecret);
     const apiKey = /^Admin key of customer, shown this once: (\S+)$/m.exec(out)?.[1];
     expect((await second.manage('GET', '/api/servers', undefined, apiKey)).servers).toMatchObject([{ name: 'theirs' }]);
     expect((await second.manage('GET', '/api/me', undefined, apiKey)).limits.calls.limit).toBe(30);

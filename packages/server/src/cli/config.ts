@@ -5,6 +5,7 @@ import { dirname, resolve } from 'node:path';
 import { type AccountRow, createAccount, listAccounts } from '../accounts/store.ts';
 import { environment, loadConfig } from '../config.ts';
 import { type ConfigDocument, DocumentError, format, parseDocument, printDocument } from '../configuration/document.ts';
+import { asAWhole } from '../configuration/plan.ts';
 import { readAccount } from '../configuration/read.ts';
 import { type AccountChange, writeAccount } from '../configuration/write.ts';
 import type { Keyring } from '../crypto/keyring.ts';
@@ -21,7 +22,6 @@ import { surroundings } from './surroundings.ts';
 type Env = Readonly<Record<string, string | undefined>> | undefined;
 
 const maxAccounts = 1_000;
-const asCreated = { fields: [], differences: [] };
 
 export const configCommands: CommandGroup = (program, terminal, done) => {
   const config = program
@@ -124,14 +124,14 @@ async function applyAccount(
   const { db, keyring, dryRun } = options;
   const { name, callsPerMinute } = wanted;
   if (existing === undefined && dryRun) {
-    applied.changes.push({ what: 'create', noun: 'account', account: name, id: undefined, name, ...asCreated });
+    applied.changes.push({ what: 'create', noun: 'account', account: name, id: undefined, name, ...asAWhole });
     return;
   }
   const id = existing?.id ?? newId('acc');
   const result = await withScope(db, accountScope(id), async (tx) => {
     if (existing !== undefined) return { changes: await writeAccount(tx, existing, wanted, options), token: undefined };
     const made = await createAccount(tx, keyring, { id, name, callsPerMinute });
-    const created: AccountChange = { what: 'create', noun: 'account', account: name, id, name, ...asCreated };
+    const created: AccountChange = { what: 'create', noun: 'account', account: name, id, name, ...asAWhole };
     return { changes: [created, ...(await writeAccount(tx, made.account, wanted, options))], token: made.token };
   });
   applied.changes.push(...result.changes);

@@ -50,7 +50,7 @@ export function planChanges<T extends object>(
   for (const object of wanted) {
     const there = find(object);
     if (there === undefined) {
-      changes.push({ what: 'create', id: object.id, name: object.name, value: object.value, ...unchanged });
+      changes.push({ what: 'create', id: object.id, name: object.name, value: object.value, ...asAWhole });
       continue;
     }
     left.delete(there);
@@ -59,11 +59,12 @@ export function planChanges<T extends object>(
     if (fields.length > 0)
       changes.push({ what: 'update', id: there.id, name: object.name, value: object.value, fields, differences });
   }
-  for (const { id, name, value } of left) changes.push({ what: 'delete', id, name, value, ...unchanged });
+  for (const { id, name, value } of left) changes.push({ what: 'delete', id, name, value, ...asAWhole });
   return changes;
 }
 
-const unchanged = { fields: [], differences: [] };
+/** Of what is made or deleted: it is a change as a whole. */
+export const asAWhole = { fields: [], differences: [] };
 /** Parts of a connector's value that a file does not have as fields of their own. */
 const inner = /^definition\.(config\.)?/;
 
